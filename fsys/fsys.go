@@ -299,3 +299,8 @@ func (d *Dir) Rmdir(op Op, name string) error {
 func (d *Dir) Sync(op Op) error {
 	return d.fs.do(op, d.path, func() error { return unix.Fsync(d.fd()) })
 }
+
+// Chmod changes the mode of the open directory itself.
+func (d *Dir) Chmod(op Op, perm uint32) error {
+	return d.fs.do(op, d.path, func() error { return unix.Fchmod(d.fd(), perm) })
+}

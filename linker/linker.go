@@ -1,0 +1,224 @@
+// Package linker owns what stands at path and in the private link: it rotates, publishes, recovers
+// and restores. It knows nothing of events or processes, decides nothing, and must never leave path
+// without an executable nor destroy a file that somebody else put there.
+package linker
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"relinkd/fsys"
+	"relinkd/pool"
+)
+
+// PrivateDir is relinkd's own directory inside the install directory.
+const PrivateDir = ".relinkd"
+
+// The suffixes of what a target keeps in the private directory beside the private link, which bears
+// path's own name so that the command name of a process stays the same.
+const (
+	suffixPristine = ".pristine" // the packaged file while path is ours
+	suffixPrevious = ".previous" // the pristine before an upgrade
+	suffixPublish  = ".publish"  // what is being exchanged in or out
+	suffixRotate   = ".rotate"   // the private link to be
+	suffixOut      = ".out"      // what came out, where the file system has no exchange
+)
+
+// Link is one target's path and private link. It belongs to one goroutine at a time.
+type Link struct {
+	dir     *fsys.Dir // the install directory
+	private *fsys.Dir // PrivateDir in it
+	name    string    // path's name, and the private link's
+
+	put        fsys.ID // what relinkd last put at path; zero when not known
+	noExchange bool    // the file system was seen to lack RENAME_EXCHANGE
+}
+
+// Open opens the install directory of path and relinkd's private directory in it, without making
+// or changing anything: a missing private directory shows in HasPrivate. fs may be nil.
+func Open(path string, fs *fsys.FS) (*Link, error) {
+	dir, err := fsys.OpenDir(filepath.Dir(path), fs)
+	if err != nil {
+		return nil, err
+	}
+	l := &Link{dir: dir, name: filepath.Base(path)}
+	private, err := dir.OpenDir(PrivateDir)
+	switch {
+	case err == nil:
+		if err := trusted(private); err != nil {
+			private.Close()
+			dir.Close()
+			return nil, err
+		}
+		l.private = private
+	case !fsys.NotExist(err):
+		dir.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// trusted refuses a private directory that somebody else could plant things in.
+func trusted(private *fsys.Dir) error {
+	info, err := private.Stat()
+	if err != nil {
+		return err
+	}
+	if info.UID != 0 && info.UID != uint32(os.Geteuid()) {
+		return fmt.Errorf("%s belongs to user %d, not to relinkd: move it away", private.Path(), info.UID)
+	}
+	if info.Mode&0o022 != 0 {
+		return fmt.Errorf("%s is writable by others (mode %04o): chmod it to 0755", private.Path(), info.Perm())
+	}
+	return nil
+}
+
+// Close releases the directories. It changes nothing on disk.
+func (l *Link) Close() error {
+	if l.private != nil {
+		l.private.Close()
+	}
+	return l.dir.Close()
+}
+
+// Dir is the install directory.
+func (l *Link) Dir() *fsys.Dir { return l.dir }
+
+// Private is relinkd's private directory, nil before MakePrivate.
+func (l *Link) Private() *fsys.Dir { return l.private }
+
+// MakePrivate makes the private directory where it is missing.
+func (l *Link) MakePrivate() error {
+	if l.private != nil {
+		return nil
+	}
+	if err := l.dir.Mkdir("prepare: make directory", PrivateDir, 0o755); err != nil && !fsys.Exist(err) {
+		return err
+	}
+	private, err := l.dir.OpenDir(PrivateDir)
+	if err != nil {
+		return err
+	}
+	// A umask may have taken bits that processes of other users need to pass through.
+	if err := private.Chmod("prepare: chmod", 0o755); err != nil {
+		private.Close()
+		return err
+	}
+	if err := trusted(private); err != nil {
+		private.Close()
+		return err
+	}
+	l.private = private
+	return nil
+}
+
+// Path is the installed name.
+func (l *Link) Path() string { return l.dir.Join(l.name) }
+
+// PrivateLink is the path of the private link.
+func (l *Link) PrivateLink() string { return l.dir.Join(filepath.Join(PrivateDir, l.name)) }
+
+// PristineName is the pristine's name in the private directory.
+func (l *Link) PristineName() string { return l.name + suffixPristine }
+
+// PreviousName is the previous pristine's name in the private directory.
+func (l *Link) PreviousName() string { return l.name + suffixPrevious }
+
+func (l *Link) publishName() string { return l.name + suffixPublish }
+func (l *Link) outName() string     { return l.name + suffixOut }
+
+// text is what our symbolic link at path says.
+func (l *Link) text() string { return PrivateDir + "/" + l.name }
+
+// Put is the identity of what relinkd last put at path, zero when not known.
+func (l *Link) Put() fsys.ID { return l.put }
+
+// SetPut tells what an earlier relinkd put at path, from the manifest.
+func (l *Link) SetPut(id fsys.ID) { l.put = id }
+
+// NoExchange reports whether the file system was seen to lack RENAME_EXCHANGE, so that a file
+// renamed to path between a look and our rename would be lost.
+func (l *Link) NoExchange() bool { return l.noExchange }
+
+// Current is the number of the copy that the private link leads to; 0 when it leads elsewhere
+// (bypassed) or does not exist.
+func (l *Link) Current() (int, error) {
+	text, err := l.PrivateText()
+	if err != nil || filepath.Dir(text) != ".." {
+		return 0, err
+	}
+	return pool.CopyNumber(l.name, filepath.Base(text)), nil
+}
+
+// PrivateText is what the private link says, "" when there is none.
+func (l *Link) PrivateText() (string, error) {
+	if l.private == nil {
+		return "", nil
+	}
+	text, err := l.private.Readlink(l.name)
+	if fsys.NotExist(err) {
+		return "", nil
+	}
+	return text, err
+}
+
+// Rotate moves the private link to copy number n, in one step.
+func (l *Link) Rotate(n int) error { return l.point("../" + pool.CopyName(l.name, n)) }
+
+// Bypass moves the private link to path itself, so that new processes run what is packaged.
+func (l *Link) Bypass() error { return l.point("../" + l.name) }
+
+// point: no fsync, since after a crash either target is valid.
+func (l *Link) point(text string) error {
+	tmp := l.name + suffixRotate
+	err := l.private.Symlink("rotate: symlink", text, tmp)
+	if fsys.Exist(err) { // left by a crash
+		if err := l.private.Unlink("rotate: unlink", tmp); err != nil {
+			return err
+		}
+		err = l.private.Symlink("rotate: symlink", text, tmp)
+	}
+	if err != nil {
+		return err
+	}
+	if err := l.private.Replace("rotate: rename", tmp, l.private, l.name); err != nil {
+		l.private.Unlink("rotate: unlink", tmp)
+		return err
+	}
+	return nil
+}
+
+// unlinkIfThere removes name from the private directory; its absence is no error.
+func (l *Link) unlinkIfThere(op fsys.Op, name string) error {
+	if err := l.private.Unlink(op, name); err != nil && !fsys.NotExist(err) {
+		return err
+	}
+	return nil
+}
+
+// sync makes both directories durable.
+func (l *Link) sync(op fsys.Op) error {
+	if err := l.private.Sync(op); err != nil {
+		return err
+	}
+	return l.dir.Sync(op)
+}
+
+// hasWriter reports whether the regular file name in the private directory is open for writing.
+// Where the file system has no leases it cannot be known, and no writer is assumed: the file rested
+// before it was taken (watch/install).
+func (l *Link) hasWriter(name string) (bool, error) {
+	f, err := l.private.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	writer, err := fsys.HasWriter(f)
+	if err != nil && isErrno(err, unix.EINVAL) {
+		return false, nil
+	}
+	return writer, err
+}

@@ -1,0 +1,110 @@
+package linker
+
+import (
+	"errors"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"relinkd/fsys"
+	"relinkd/pool"
+)
+
+// Kind is what sort of thing stands at a name.
+type Kind int
+
+// The kinds.
+const (
+	Nothing   Kind = iota // the name is free
+	Ours                  // our symbolic link to the private link
+	File                  // a regular file, which is never ours at path
+	PoolLink              // a symbolic link to a copy's name that we did not make
+	OtherLink             // any other symbolic link
+	Other                 // a directory, a fifo, a device
+)
+
+func (k Kind) String() string {
+	return [...]string{"nothing", "our link", "a file", "a link to a copy", "a link elsewhere", "no regular file"}[k]
+}
+
+// Standing is what stands at a name.
+type Standing struct {
+	Kind   Kind
+	Info   fsys.Info // zero for Nothing
+	Text   string    // of a symbolic link
+	Number int       // of the copy that a PoolLink names
+}
+
+// View is everything of a target that a crash can leave behind.
+type View struct {
+	Path     Standing
+	Publish  Standing
+	Pristine Standing
+	Previous Standing
+	Private  string // the private link's text, "" when there is none
+}
+
+// Look describes what stands at path.
+func (l *Link) Look() (Standing, error) { return l.standing(l.dir, l.name) }
+
+// View describes path and what is kept in the private directory.
+func (l *Link) View() (View, error) {
+	var v View
+	var err error
+	if v.Path, err = l.Look(); err != nil || l.private == nil {
+		return v, err
+	}
+	for name, s := range map[string]*Standing{
+		l.publishName():  &v.Publish,
+		l.PristineName(): &v.Pristine,
+		l.PreviousName(): &v.Previous,
+	} {
+		if *s, err = l.standing(l.private, name); err != nil {
+			return v, err
+		}
+	}
+	v.Private, err = l.PrivateText()
+	return v, err
+}
+
+func (l *Link) standing(dir *fsys.Dir, name string) (Standing, error) {
+	info, err := dir.Lstat(name)
+	if fsys.NotExist(err) {
+		return Standing{Kind: Nothing}, nil
+	}
+	if err != nil {
+		return Standing{}, err
+	}
+	s := Standing{Info: info}
+	switch {
+	case info.IsRegular():
+		s.Kind = File
+	case info.IsSymlink():
+		s.Text, err = dir.Readlink(name)
+		if fsys.NotExist(err) || isErrno(err, unix.EINVAL) { // replaced since the stat
+			return l.standing(dir, name)
+		}
+		if err != nil {
+			return Standing{}, err
+		}
+		s.Kind, s.Number = l.linkKind(s.Text)
+	default:
+		s.Kind = Other
+	}
+	return s, nil
+}
+
+func (l *Link) linkKind(text string) (Kind, int) {
+	if text == l.text() {
+		return Ours, 0
+	}
+	clean := filepath.Clean(text)
+	if where := filepath.Dir(clean); where == "." || where == l.dir.Path() {
+		if n := pool.CopyNumber(l.name, filepath.Base(clean)); n > 0 {
+			return PoolLink, n
+		}
+	}
+	return OtherLink, 0
+}
+
+func isErrno(err error, errno unix.Errno) bool { return errors.Is(err, errno) }
