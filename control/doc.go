@@ -1,0 +1,20 @@
+// Package control lets the command line talk to the daemon: HTTP and JSON over a unix socket that
+// the kernel vouches for. It carries requests to a watch.Service and answers back, and must never
+// decide anything about a target itself, nor change any file but its own socket.
+//
+// Whoever may connect may read (GET); changing and verifying (POST) is for root and for the user
+// that the daemon runs as, whatever the socket's mode says.
+//
+//	GET  /v1/status                     watch.Status
+//	GET  /v1/plan                       watch.Plan
+//	POST /v1/verify                     watch.Verification of all targets
+//	POST /v1/targets/TARGET/verify      watch.Verification of one
+//	POST /v1/targets/TARGET/manage      watch.Report
+//	POST /v1/targets/TARGET/restore     watch.Report; body {"force":true}
+//	POST /v1/targets/TARGET/rotate      watch.Report; body {"to":17}
+//	POST /v1/targets/TARGET/reclone     watch.Report
+//	POST /v1/targets/TARGET/adopt       watch.Report; body {"file":"/absolute"}
+//	POST /v1/reload                     watch.Report
+//
+// Anything else is answered {"error":"…","kind":"…"} and changes nothing.
+package control

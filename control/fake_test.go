@@ -1,0 +1,95 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"relinkd/watch"
+)
+
+// fake is a Service that notes what it was asked and answers what it was told to.
+type fake struct {
+	status watch.Status
+	err    error         // what every call returns
+	block  chan struct{} // when set, every call waits for it or for its context
+
+	mu    sync.Mutex
+	calls []string
+}
+
+func (f *fake) call(ctx context.Context, format string, args ...any) error {
+	f.mu.Lock()
+	f.calls = append(f.calls, fmt.Sprintf(format, args...))
+	f.mu.Unlock()
+	if f.block != nil {
+		select {
+		case <-f.block:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return f.err
+}
+
+func (f *fake) asked() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]string(nil), f.calls...)
+}
+
+func (f *fake) report(ctx context.Context, target, format string, args ...any) (*watch.Report, error) {
+	if err := f.call(ctx, format, args...); err != nil {
+		return nil, err
+	}
+	return &watch.Report{Target: target, Done: []string{"done"}}, nil
+}
+
+func (f *fake) Status(ctx context.Context) (*watch.Status, error) {
+	if err := f.call(ctx, "status"); err != nil {
+		return nil, err
+	}
+	st := f.status
+	return &st, nil
+}
+
+func (f *fake) Plan(ctx context.Context) (*watch.Plan, error) {
+	if err := f.call(ctx, "plan"); err != nil {
+		return nil, err
+	}
+	return &watch.Plan{Targets: []watch.TargetPlan{{Target: "imapd", Steps: []string{"publish"}}}}, nil
+}
+
+func (f *fake) Verify(ctx context.Context, target string) (*watch.Verification, error) {
+	if err := f.call(ctx, "verify %q", target); err != nil {
+		return nil, err
+	}
+	return &watch.Verification{Targets: []watch.TargetVerification{{Target: target, SHA256: "00"}}}, nil
+}
+
+func (f *fake) Manage(ctx context.Context, target string) (*watch.Report, error) {
+	return f.report(ctx, target, "manage %q", target)
+}
+
+func (f *fake) Restore(ctx context.Context, target string, force bool) (*watch.Report, error) {
+	return f.report(ctx, target, "restore %q %v", target, force)
+}
+
+func (f *fake) Rotate(ctx context.Context, target string, to int) (*watch.Report, error) {
+	return f.report(ctx, target, "rotate %q %d", target, to)
+}
+
+func (f *fake) Reclone(ctx context.Context, target string) (*watch.Report, error) {
+	return f.report(ctx, target, "reclone %q", target)
+}
+
+func (f *fake) Adopt(ctx context.Context, target, file string) (*watch.Report, error) {
+	return f.report(ctx, target, "adopt %q %q", target, file)
+}
+
+func (f *fake) Reload(ctx context.Context) (*watch.Report, error) {
+	return f.report(ctx, "", "reload")
+}
+
+var errDisk = errors.New("cannot clone imapd_017: no space left on device")

@@ -1,0 +1,146 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+)
+
+// verb is what is asked for.
+type verb string
+
+const (
+	verbStatus  verb = "status"
+	verbPlan    verb = "plan"
+	verbVerify  verb = "verify"
+	verbReload  verb = "reload"
+	verbManage  verb = "manage"
+	verbRestore verb = "restore"
+	verbRotate  verb = "rotate"
+	verbReclone verb = "reclone"
+	verbAdopt   verb = "adopt"
+)
+
+const (
+	apiPrefix    = "/v1/"
+	targetPrefix = "/v1/targets/"
+)
+
+// request is one decoded request. Fields that its verb has no use for are zero.
+type request struct {
+	verb   verb
+	target string // "" with verbVerify means all
+	force  bool   // verbRestore
+	to     int    // verbRotate; 0 leaves the choice to the policy
+	file   string // verbAdopt; absolute
+}
+
+// decode reads one request and nothing beyond it. path is unescaped. Every error but one of the
+// body's reader is an errBadRequest.
+func decode(method, path string, body io.Reader) (request, error) {
+	req, err := route(method, path)
+	if err != nil {
+		return request{}, err
+	}
+	switch req.verb {
+	case verbRestore:
+		var b restoreBody
+		err = decodeBody(body, &b)
+		req.force = b.Force
+	case verbRotate:
+		var b rotateBody
+		err = decodeBody(body, &b)
+		req.to = b.To
+		if err == nil && b.To < 0 {
+			err = badRequest("cannot rotate to copy %d: copies count from 1", b.To)
+		}
+	case verbAdopt:
+		var b adoptBody
+		err = decodeBody(body, &b)
+		req.file = b.File
+		if err == nil && !filepath.IsAbs(b.File) {
+			err = badRequest("cannot adopt %q: give the absolute path of a file", b.File)
+		}
+	default:
+		err = decodeBody(body, &struct{}{})
+	}
+	if err != nil {
+		return request{}, err
+	}
+	return req, nil
+}
+
+// The bodies of the verbs that take one.
+type (
+	restoreBody struct {
+		Force bool `json:"force"`
+	}
+	rotateBody struct {
+		To int `json:"to"`
+	}
+	adoptBody struct {
+		File string `json:"file"`
+	}
+)
+
+// route finds out which verb is meant, and of which target.
+func route(method, path string) (request, error) {
+	if rest, ok := strings.CutPrefix(path, targetPrefix); ok {
+		// A target's name holds no slash, but what the client sends may: the last one counts.
+		if i := strings.LastIndexByte(rest, '/'); i > 0 && method == http.MethodPost {
+			switch v := verb(rest[i+1:]); v {
+			case verbManage, verbRestore, verbRotate, verbReclone, verbAdopt, verbVerify:
+				return request{verb: v, target: rest[:i]}, nil
+			}
+		}
+	} else if rest, ok := strings.CutPrefix(path, apiPrefix); ok {
+		switch v := verb(rest); {
+		case method == http.MethodGet && (v == verbStatus || v == verbPlan):
+			return request{verb: v}, nil
+		case method == http.MethodPost && (v == verbVerify || v == verbReload):
+			return request{verb: v}, nil
+		}
+	}
+	return request{}, badRequest("this relinkd does not know %q %q: "+
+		"compare `relinkd version` with the version in `relinkd status`", method, path)
+}
+
+// requestPath is the unescaped path that route understands as v of target.
+func requestPath(v verb, target string) string {
+	if target == "" {
+		return apiPrefix + string(v)
+	}
+	return targetPrefix + target + "/" + string(v)
+}
+
+// decodeBody reads at most one JSON object into v, which must point to a struct. An empty body is
+// an empty object.
+func decodeBody(body io.Reader, v any) error {
+	text, err := io.ReadAll(body)
+	if err != nil {
+		if tooBig := new(http.MaxBytesError); errors.As(err, &tooBig) {
+			return badRequest("the request's body is longer than %d bytes", tooBig.Limit)
+		}
+		return fmt.Errorf("cannot read the request's body: %v", err)
+	}
+	if len(text) == 0 {
+		return nil
+	}
+	d := json.NewDecoder(strings.NewReader(string(text)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return badRequest("cannot understand the request's body: %v", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return badRequest("cannot understand the request's body: more than one JSON value")
+	}
+	return nil
+}
+
+func badRequest(format string, args ...any) error {
+	return &textError{fmt.Sprintf(format, args...), errBadRequest}
+}

@@ -1,0 +1,171 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	stdlog "log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"relinkd/watch"
+)
+
+// What one connection may take of the daemon.
+const (
+	maxBody     = 64 << 10 // bytes
+	maxHeader   = 16 << 10 // bytes
+	sendTimeout = 10 * time.Second
+	recvTimeout = 5 * time.Second
+	idleTimeout = time.Minute
+	stopTimeout = 5 * time.Second
+)
+
+// Server answers requests with what a Service says. Requests are answered concurrently: the
+// Service must allow for that.
+type Server struct {
+	svc watch.Service
+	log zerolog.Logger
+
+	gate sync.RWMutex // held for reading by each request while it is worked on
+	shut bool         // under gate: no request is begun any more
+}
+
+// NewServer makes a server of svc. It logs every request to change something, with who asked.
+func NewServer(svc watch.Service, log zerolog.Logger) *Server {
+	return &Server{svc: svc, log: log}
+}
+
+// Serve answers requests that arrive at ln until ctx ends; it then closes ln, gives the requests
+// being worked on five seconds, cancels those that are left, and returns nil when the last one is
+// done. Any other return is an error: ln failed. The Service is not called once Serve has
+// returned.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	srv := &http.Server{
+		Handler:           http.HandlerFunc(s.handle),
+		BaseContext:       func(net.Listener) context.Context { return requests },
+		ConnContext:       withPeer,
+		ReadHeaderTimeout: recvTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          stdlog.New(s.log.With().Str("part", "control").Logger(), "", 0),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(ln) }()
+
+	var err error
+	select {
+	case err = <-failed:
+		err = fmt.Errorf("cannot accept on the control socket %s: %v", ln.Addr(), err)
+	case <-ctx.Done():
+		grace, done := context.WithTimeout(requests, stopTimeout)
+		defer done()
+		srv.Shutdown(grace) // an error says only that requests are left, which cancel ends
+		<-failed
+	}
+	cancel()
+	srv.Close()
+	s.gate.Lock()
+	s.shut = true
+	s.gate.Unlock()
+	return err
+}
+
+// handle answers one HTTP request.
+func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if s.shut { // it was read from its connection before that was closed
+		return
+	}
+	answer, err := s.answer(w, r)
+	status := http.StatusOK
+	if err != nil {
+		status, answer = encodeError(err)
+	}
+	body, err := json.Marshal(answer)
+	if err != nil {
+		status, answer = encodeError(fmt.Errorf("cannot encode the answer: %v", err))
+		body, _ = json.Marshal(answer) // two strings
+	}
+	// Work may take long, sending not: the deadline starts here. An error in either is a client
+	// that went away.
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(sendTimeout))
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(append(body, '\n'))
+}
+
+// answer decodes r, checks that its peer may ask for that, and does it.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
+	who, known := peerOf(r.Context())
+	if r.Method != http.MethodGet && (!known || !who.mayChange()) {
+		return nil, &textError{"this is for root alone: try again as root", ErrDenied}
+	}
+	if r.URL.RawQuery != "" {
+		return nil, badRequest("%s takes no query: put what you have to say in the body", r.URL.Path)
+	}
+	// The server's ReadTimeout would also cancel a request that is worked on for longer; so the
+	// deadline is set for the body alone and taken away again.
+	rc := http.NewResponseController(w)
+	if err := rc.SetReadDeadline(time.Now().Add(recvTimeout)); err != nil {
+		return nil, fmt.Errorf("cannot set a deadline on the connection: %v", err)
+	}
+	req, err := decode(r.Method, r.URL.Path, http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return nil, err
+	}
+	if err := rc.SetReadDeadline(time.Time{}); err != nil {
+		return nil, fmt.Errorf("cannot lift the deadline of the connection: %v", err)
+	}
+
+	answer, err := s.do(r.Context(), req)
+	if r.Method != http.MethodGet {
+		s.record(who, req, err)
+	}
+	return answer, err
+}
+
+// do asks the Service.
+func (s *Server) do(ctx context.Context, req request) (any, error) {
+	switch req.verb {
+	case verbStatus:
+		return s.svc.Status(ctx)
+	case verbPlan:
+		return s.svc.Plan(ctx)
+	case verbVerify:
+		return s.svc.Verify(ctx, req.target)
+	case verbReload:
+		return s.svc.Reload(ctx)
+	case verbManage:
+		return s.svc.Manage(ctx, req.target)
+	case verbRestore:
+		return s.svc.Restore(ctx, req.target, req.force)
+	case verbRotate:
+		return s.svc.Rotate(ctx, req.target, req.to)
+	case verbReclone:
+		return s.svc.Reclone(ctx, req.target)
+	case verbAdopt:
+		return s.svc.Adopt(ctx, req.target, req.file)
+	}
+	return nil, errors.New("no such verb: " + string(req.verb))
+}
+
+// record logs who asked for what and what came of it.
+func (s *Server) record(who peer, req request, err error) {
+	e := s.log.Info()
+	if err != nil {
+		e = s.log.Warn().AnErr("error", err)
+	}
+	if req.target != "" {
+		e = e.Str("target", req.target)
+	}
+	e.Uint32("uid", who.uid).Int32("pid", who.pid).Msg("asked to " + string(req.verb))
+}
