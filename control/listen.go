@@ -58,7 +58,7 @@ func listen(socket, group string) (_ *listener, err error) {
 	defer d.Close()
 	name := filepath.Base(socket)
 	temp := name + ".new"
-	if n := len(d.Join(temp)); n > maxSocketName {
+	if n := max(len(socket), len(inside(d, temp))); n > maxSocketName {
 		return nil, fmt.Errorf("its name is %d bytes too long for a socket: "+
 			"set control.socket to a shorter one", n-maxSocketName)
 	}
@@ -66,7 +66,7 @@ func listen(socket, group string) (_ *listener, err error) {
 		return nil, err
 	}
 
-	inner, err := bind(d.Join(temp)) // 1.
+	inner, err := bind(inside(d, temp)) // 1.
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +94,15 @@ func listen(socket, group string) (_ *listener, err error) {
 	ln := &listener{UnixListener: inner, path: socket, id: st.ID}
 	ln.close = sync.OnceValue(ln.removeAndClose)
 	return ln, nil
+}
+
+// inside is a path of name in d that fits into sun_path even where the full one is too long. The full
+// one comes first: it is what ss(8) shows of the socket ever after.
+func inside(d *fsys.Dir, name string) string {
+	if path := d.Join(name); len(path) <= maxSocketName {
+		return path
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), name)
 }
 
 // bind makes a socket of mode 0600 at path, which must be free, and listens on it.
@@ -222,7 +231,7 @@ func removeDead(d *fsys.Dir, name string) error {
 		return fmt.Errorf("%s is a socket of the user with number %d: move it away, "+
 			"or set control.socket to another name", path, st.UID)
 	}
-	c, err := net.DialTimeout("unix", path, recvTimeout)
+	c, err := net.DialTimeout("unix", inside(d, name), recvTimeout)
 	if err == nil {
 		c.Close()
 	}

@@ -194,9 +194,31 @@ func TestListenLeavesOthersAlone(t *testing.T) {
 }
 
 func TestListenRefusesALongName(t *testing.T) {
-	socket := filepath.Join(scratch(t), strings.Repeat("s", 120))
-	if _, err := Listen(socket, ""); err == nil || !strings.Contains(err.Error(), "too long for a socket") {
-		t.Errorf("error is %v", err)
+	dir := scratch(t)
+	for _, socket := range []string{
+		filepath.Join(dir, strings.Repeat("s", maxSocketName-len(dir))),
+		filepath.Join(dir, strings.Repeat("s", 120)),
+	} {
+		if _, err := Listen(socket, ""); err == nil || !strings.Contains(err.Error(), "too long for a socket") {
+			t.Errorf("%d bytes: error is %v", len(socket), err)
+		}
+	}
+}
+
+// The temporary name is longer than the socket's own and must not lower the limit.
+func TestListenTakesTheLongestName(t *testing.T) {
+	dir := scratch(t)
+	dir = filepath.Join(dir, strings.Repeat("d", maxSocketName-len(dir)-len("//s")))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is a dead socket to be asked
+		ln, err := Listen(filepath.Join(dir, "s"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		ln.(*listener).UnixListener.Close() // as if killed
 	}
 }
 
