@@ -10,33 +10,43 @@ const DefaultFile = "/etc/relinkd/relinkd.toml"
 
 // Config is everything an administrator can say. Targets are in order of their names.
 type Config struct {
-	Targets []Target
-	Census  Census
-	Control Control
-	Metrics Metrics
-	Log     Log
-	State   State
+	Targets []Target `koanf:"-"`
+	Census  Census   `koanf:"census"`
+	Control Control  `koanf:"control"`
+	Metrics Metrics  `koanf:"metrics"`
+	Log     Log      `koanf:"log"`
+	State   State    `koanf:"state"`
+}
+
+// Target returns the target of that name.
+func (c *Config) Target(name string) (Target, bool) {
+	for _, t := range c.Targets {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return Target{}, false
 }
 
 // Target is one managed executable.
 type Target struct {
-	Name      string        // the table's name: [target.NAME]
-	Path      string        // absolute and clean; "auto" is resolved by Load
-	Publish   Publish       // what stands at Path
-	Copies    int           // copies of a new generation, 1 to MaxCopies
-	MaxCopies int           // as far as the pool may grow, Copies to 999
-	Threshold int           // processes per executable, at least 1
-	RotateAt  float64       // share of Threshold at which a rotation is due, above 0 up to 1
-	MinDwell  time.Duration // least time between two rotations of a saturated pool
-	Rotation  Rotation      // how the next copy is chosen
-	Interval  time.Duration // time between rotations with RotationInterval
-	Settle    Settle        // how long a file that is being written must rest
+	Name      string        `koanf:"-"`          // the table's name: [target.NAME]
+	Path      string        `koanf:"path"`       // absolute and clean; "auto" is resolved by Load
+	Publish   Publish       `koanf:"publish"`    // what stands at Path
+	Copies    int           `koanf:"copies"`     // copies of a new generation, 1 to MaxCopies
+	MaxCopies int           `koanf:"max_copies"` // as far as the pool may grow, Copies to 999
+	Threshold int           `koanf:"threshold"`  // processes per executable, at least 1
+	RotateAt  float64       `koanf:"rotate_at"`  // share of Threshold at which a rotation is due, above 0 up to 1
+	MinDwell  time.Duration `koanf:"min_dwell"`  // least time between two rotations of a saturated pool
+	Rotation  Rotation      `koanf:"rotation"`   // how the next copy is chosen
+	Interval  time.Duration `koanf:"interval"`   // time between rotations with RotationInterval
+	Settle    Settle        `koanf:"settle"`     // how long a file that is being written must rest
 }
 
 // Settle says when a file that was seen being written counts as complete.
 type Settle struct {
-	Quiet time.Duration // without a change
-	Max   time.Duration // after which it is taken even if it is touched again and again
+	Quiet time.Duration `koanf:"quiet"` // without a change
+	Max   time.Duration `koanf:"max"`   // after which it is taken even if it is touched again and again
 }
 
 // Publish is the way path leads to the copies.
@@ -69,25 +79,29 @@ const (
 
 // Census is how processes are counted and copies checked, for all targets.
 type Census struct {
-	Interval time.Duration
-	Events   Events
-	Verify   time.Duration // between two checks of every copy against its hash
+	Interval time.Duration `koanf:"interval"`
+	Events   Events        `koanf:"events"`
+	Verify   time.Duration `koanf:"verify"` // between two checks of every copy against its hash
 }
 
 // Control is the socket for the command line.
 type Control struct {
-	Socket string
-	Group  string // may read the status; empty for root alone
+	Socket string `koanf:"socket"`
+	Group  string `koanf:"group"` // may read the status; empty for root alone
 }
 
 // Metrics is the listener for metrics and the status page; empty for none.
-type Metrics struct{ Listen string }
+type Metrics struct {
+	Listen string `koanf:"listen"`
+}
 
 // Log says what is logged and how.
 type Log struct {
-	Level  string // trace, debug, info, warn, error
-	Format string // auto, console, journal, json
+	Level  string `koanf:"level"`  // trace, debug, info, warn, error
+	Format string `koanf:"format"` // auto, console, journal, json
 }
 
 // State is where relinkd remembers hashes and which targets are released.
-type State struct{ Dir string }
+type State struct {
+	Dir string `koanf:"dir"`
+}

@@ -1,0 +1,133 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"relinkd/pool"
+)
+
+// validate finds the places that path = "auto" means, and reports what no single key shows: keys at
+// odds with each other, with another target, or with the host. It leaves keys alone of which a value
+// was refused already.
+func (l *loader) validate(c *Config) {
+	var placed []*Target // those whose path is known
+	for i := range c.Targets {
+		t := &c.Targets[i]
+		l.order(t.Name, "copies", "max_copies", t.Copies <= t.MaxCopies, t.Copies, t.MaxCopies)
+		l.order(t.Name, "settle.quiet", "settle.max", t.Settle.Quiet <= t.Settle.Max, t.Settle.Quiet, t.Settle.Max)
+		if l.place(t) {
+			for _, other := range placed {
+				l.apart(other, t)
+			}
+			placed = append(placed, t)
+			l.stateOutside(c.State.Dir, t)
+		}
+	}
+	l.group(c.Control.Group)
+}
+
+// order reports that of two keys of a target the small one is above the large one, at the one that
+// was given.
+func (l *loader) order(target, small, large string, fine bool, smallValue, largeValue any) {
+	smallPath := append([]string{"target", target}, strings.Split(small, ".")...)
+	largePath := append([]string{"target", target}, strings.Split(large, ".")...)
+	switch {
+	case fine, l.refused[dotted(smallPath...)], l.refused[dotted(largePath...)]:
+	case l.given(smallPath...):
+		l.report(smallPath, fmt.Sprint(smallValue), fmt.Sprintf("at most %s, which is %v", large, largeValue))
+	default:
+		l.report(largePath, fmt.Sprint(largeValue), fmt.Sprintf("at least %s, which is %v: lower that as well", small, smallValue))
+	}
+}
+
+// place resolves the target's path and reports one that cannot be a target's. It returns whether the
+// path is good.
+func (l *loader) place(t *Target) bool {
+	key := []string{"target", t.Name, "path"}
+	if l.refused[dotted(key...)] {
+		return false
+	}
+	if t.Path == autoPath {
+		path, found, allowed := findTarget(l.root, t.Name)
+		if found != "" {
+			l.report(key, found, allowed)
+			return false
+		}
+		t.Path = path
+	}
+	if slices.Contains(strings.Split(t.Path, "/"), privateDir) {
+		l.report(key, fmt.Sprintf("%q, which is in relinkd's own directory", t.Path), "the installed name of an executable")
+		return false
+	}
+	return true
+}
+
+// apart reports two targets that would get in each other's way: of one path, of one file, or one
+// with the name of something that relinkd keeps for the other. (Where relinkd is at work already,
+// two names of one file lead to different copies and are no longer seen to be one.)
+func (l *loader) apart(a, b *Target) {
+	nameA, nameB := filepath.Base(a.Path), filepath.Base(b.Path)
+	dirA, dirB := filepath.Dir(a.Path), filepath.Dir(b.Path)
+	key := []string{"target", b.Name, "path"}
+	switch oneDir := dirA == dirB || sameFile(dirA, dirB); {
+	case oneDir && nameA == nameB:
+		l.report(key, fmt.Sprintf("%q, which is the path of target %s", b.Path, a.Name), "a path of its own")
+	case sameFile(a.Path, b.Path):
+		l.report(key, fmt.Sprintf("%q, which is the same file as %s of target %s", b.Path, a.Path, a.Name), "a file of its own")
+	case oneDir && keeps(nameA, nameB):
+		l.report(key, fmt.Sprintf("%q, a name that relinkd uses for target %s", b.Path, a.Name), reservedBy(nameA))
+	case oneDir && keeps(nameB, nameA):
+		l.report([]string{"target", a.Name, "path"}, fmt.Sprintf("%q, a name that relinkd uses for target %s", a.Path, b.Name), reservedBy(nameB))
+	}
+}
+
+// keeps reports whether relinkd may make a file called file for the executable called name: a copy,
+// or something in the private directory, where all names are that of the executable or of a copy with
+// a suffix after a dot.
+func keeps(name, file string) bool {
+	rest, ok := strings.CutPrefix(file, name)
+	if !ok {
+		return false
+	}
+	stem, _, _ := strings.Cut(rest, ".")
+	return stem == "" || pool.CopyNumber(name, name+stem) > 0
+}
+
+func reservedBy(name string) string {
+	return fmt.Sprintf("another name than %s and %s, with or without a suffix after a dot", name, pool.CopyName(name, 1))
+}
+
+// stateOutside reports a state directory in or below a target's install directory, which belongs to
+// the packages.
+func (l *loader) stateOutside(dir string, t *Target) {
+	install := filepath.Dir(t.Path)
+	if l.refused["state.dir"] || dir != install && !strings.HasPrefix(dir, strings.TrimSuffix(install, "/")+"/") {
+		return
+	}
+	if l.given("state", "dir") {
+		l.report([]string{"state", "dir"}, fmt.Sprintf("%q, which is inside %s of target %s", dir, install, t.Name), "a directory outside it")
+		return
+	}
+	l.report([]string{"target", t.Name, "path"}, fmt.Sprintf("%q, a directory that holds state.dir (%s)", t.Path, dir), "another directory, or another state.dir")
+}
+
+// group reports a group that the host does not have.
+func (l *loader) group(name string) {
+	if name == "" || l.refused["control.group"] {
+		return
+	}
+	_, err := user.LookupGroup(name)
+	if err == nil {
+		return
+	}
+	found := fmt.Sprintf("%q, which cannot be looked up (%v)", name, err)
+	if unknown := user.UnknownGroupError(""); errors.As(err, &unknown) {
+		found = fmt.Sprintf("%q, which is no group of this host", name)
+	}
+	l.report([]string{"control", "group"}, found, `"" or the name of a group: groupadd `+name)
+}
