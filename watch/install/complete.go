@@ -1,0 +1,80 @@
+package install
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"relinkd/fsys"
+)
+
+// Kinds of errors of Complete and Arrival. Those of kind ErrIncomplete may pass with time alone.
+var (
+	ErrIncomplete = errors.New("not complete yet")
+	ErrWriting    = fmt.Errorf("%w: a program has it open for writing", ErrIncomplete)
+	ErrTruncated  = fmt.Errorf("%w: it is cut short", ErrIncomplete)
+)
+
+func isIncomplete(err error) bool { return errors.Is(err, ErrIncomplete) }
+
+// Complete reports why f, open for reading only, cannot be a source in the directory dir, or nil.
+// A source is a regular executable ELF file of this machine whose parts all fit in its size, which
+// nobody has open for writing, and which only root or the user who runs relinkd can change or
+// replace. Where leases are not to be had, writers go unnoticed.
+func Complete(f *os.File, dir string) error {
+	file, err := fsys.Fstat(f)
+	if err != nil {
+		return err
+	}
+	_, err = complete(f, file, dir)
+	return err
+}
+
+// complete is Complete of a file that was described already; leased is false when there was no
+// way to ask for writers.
+func complete(f *os.File, file fsys.Info, dir string) (leased bool, err error) {
+	if !file.IsRegular() {
+		return false, fmt.Errorf("%s is %s, not a regular file; install the executable there", f.Name(), kind(file))
+	}
+	if !ours(file) {
+		return false, fmt.Errorf("%s belongs to uid %d; try: chown %d %s", f.Name(), file.UID, os.Geteuid(), f.Name())
+	}
+	if file.Perm()&0o022 != 0 {
+		return false, fmt.Errorf("%s can be written by others than its owner (mode %04o); try: chmod go-w %s", f.Name(), file.Perm(), f.Name())
+	}
+	if err := checkDirs(dir, ours(file)); err != nil {
+		return false, err
+	}
+	leased, err = lease(f)
+	if err != nil {
+		return leased, err
+	}
+	host, err := native()
+	if err != nil {
+		return leased, err
+	}
+	if err := checkELF(f, file.Size, host); err != nil {
+		return leased, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	if file.Perm()&0o111 == 0 {
+		return leased, fmt.Errorf("%s is not executable (mode %04o); try: chmod 755 %s", f.Name(), file.Perm(), f.Name())
+	}
+	return leased, nil
+}
+
+// kind names the type of a file that is not regular.
+func kind(file fsys.Info) string {
+	switch file.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return "a directory"
+	case unix.S_IFLNK:
+		return "a symbolic link"
+	case unix.S_IFIFO:
+		return "a fifo"
+	case unix.S_IFSOCK:
+		return "a socket"
+	}
+	return "a device"
+}
