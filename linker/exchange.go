@@ -6,22 +6,19 @@ import (
 	"relinkd/fsys"
 )
 
-// exchange swaps name in the private directory with path, which is expected to hold want.
+// exchange swaps NAME.publish with path, which is expected to hold want.
 //
 // A file system without RENAME_EXCHANGE gets the next best thing: a look, a hard link NAME.out that
-// saves what stands at path, and a rename over it; then name holds what came out all the same.
-// There, and only there, a file renamed to path between the look and the rename is lost;
+// saves what stands at path, and a rename over it; then NAME.publish holds what came out all the
+// same. There, and only there, a file renamed to path between the look and the rename is lost;
 // ErrSuperseded when the look shows one.
-func (l *Link) exchange(op fsys.Op, name string, want fsys.Info) error {
+func (l *Link) exchange(op fsys.Op, want fsys.Info) error {
 	if !l.noExchange {
-		err := l.private.Exchange(op, name, l.dir, l.name)
+		err := l.private.Exchange(op, l.publishName(), l.dir, l.name)
 		if !fsys.NoExchange(err) {
 			return err
 		}
 		l.noExchange = true
-	}
-	if err := l.unlinkIfThere("no exchange: unlink", l.outName()); err != nil {
-		return err
 	}
 	if err := l.dir.Link("no exchange: link", l.name, l.private, l.outName()); err != nil {
 		return err
@@ -31,33 +28,35 @@ func (l *Link) exchange(op fsys.Op, name string, want fsys.Info) error {
 		err = ErrSuperseded
 	}
 	if err == nil {
-		err = l.private.Replace("no exchange: rename", name, l.dir, l.name)
+		err = l.private.Replace("no exchange: rename", l.publishName(), l.dir, l.name)
 	}
 	if err != nil {
-		return errors.Join(err, l.unlinkIfThere("no exchange: unlink", l.outName()))
+		return errors.Join(err, l.recoverOut())
 	}
-	return l.private.Move("no exchange: keep", l.outName(), l.private, name)
+	return l.private.Move("no exchange: keep", l.outName(), l.private, l.publishName())
 }
 
-// giveBack puts name in the private directory, a file that is newer than what we put at path, back
-// to path. put is what we last put there. Each round puts in what came out of the round before,
-// until what comes out is what we put in ourselves: that is ours to unlink, or older than what
-// replaced it. No round leaves path without a file.
-func (l *Link) giveBack(name string, put fsys.ID) error {
+// giveBack puts what NAME.publish holds, which is newer than what we put at path, back to path. put
+// is what we last put there. Each round puts in what came out of the round before, until what comes
+// out is what we put in ourselves: that is ours to unlink, or older than what replaced it. No round
+// leaves path without a file, and none leaves a state that Recover would misread.
+func (l *Link) giveBack(put fsys.ID) error {
 	for {
-		in, err := l.private.Lstat(name)
+		in, err := l.private.Lstat(l.publishName())
 		if err != nil {
+			return err
+		}
+		if err := l.markGivenBack(); err != nil {
 			return err
 		}
 		at, err := l.dir.Lstat(l.name)
 		if err == nil {
-			err = l.exchange("give back: exchange", name, at)
+			err = l.exchange("give back: exchange", at)
 		}
 		if fsys.NotExist(err) { // path was removed
-			err = l.private.Move("give back: rename", name, l.dir, l.name)
+			err = l.private.Move("give back: rename", l.publishName(), l.dir, l.name)
 			if err == nil {
-				l.put = fsys.ID{}
-				return l.sync("give back: sync")
+				return l.gaveBack()
 			}
 			if fsys.Exist(err) {
 				continue
@@ -69,17 +68,37 @@ func (l *Link) giveBack(name string, put fsys.ID) error {
 		if err != nil {
 			return err
 		}
-		out, err := l.private.Lstat(name)
+		out, err := l.private.Lstat(l.publishName())
 		if err != nil {
 			return err
 		}
 		if out.ID == put {
-			l.put = fsys.ID{}
-			if err := l.private.Unlink("give back: unlink", name); err != nil {
+			if err := l.private.Unlink("give back: unlink", l.publishName()); err != nil {
 				return err
 			}
-			return l.sync("give back: sync")
+			return l.gaveBack()
 		}
 		put = in.ID
 	}
+}
+
+// markGivenBack gives what NAME.publish holds the further name NAME.back. While path holds that
+// file, Recover knows that it is not the newest: should a crash come now, NAME.publish is newer. What
+// cannot have a further name (a directory; a full disk) is given back without: that matters more
+// than which of two newer files wins, if both come within microseconds of a crash.
+func (l *Link) markGivenBack() error {
+	if err := l.unlinkIfThere("give back: unmark", l.backName()); err != nil {
+		return err
+	}
+	_ = l.private.Link("give back: mark", l.publishName(), l.private, l.backName())
+	return nil
+}
+
+// gaveBack ends giveBack: path holds what somebody else put there.
+func (l *Link) gaveBack() error {
+	l.put = fsys.ID{}
+	if err := l.sync("give back: sync"); err != nil {
+		return err
+	}
+	return l.unlinkIfThere("give back: unmark", l.backName())
 }

@@ -25,6 +25,7 @@ const (
 	suffixPublish  = ".publish"  // what is being exchanged in or out
 	suffixRotate   = ".rotate"   // the private link to be
 	suffixOut      = ".out"      // what came out, where the file system has no exchange
+	suffixBack     = ".back"     // a further name of what is being given back
 )
 
 // Link is one target's path and private link. It belongs to one goroutine at a time.
@@ -45,20 +46,29 @@ func Open(path string, fs *fsys.FS) (*Link, error) {
 		return nil, err
 	}
 	l := &Link{dir: dir, name: filepath.Base(path)}
-	private, err := dir.OpenDir(PrivateDir)
-	switch {
-	case err == nil:
-		if err := trusted(private); err != nil {
-			private.Close()
-			dir.Close()
-			return nil, err
-		}
-		l.private = private
-	case !fsys.NotExist(err):
+	l.private, err = openPrivate(dir)
+	if err != nil && !fsys.NotExist(err) {
 		dir.Close()
 		return nil, err
 	}
 	return l, nil
+}
+
+// openPrivate opens the private directory, ENOENT when there is none. It refuses one that is not
+// relinkd's own, and anything else of that name.
+func openPrivate(dir *fsys.Dir) (*fsys.Dir, error) {
+	private, err := dir.OpenDir(PrivateDir)
+	if isErrno(err, unix.ENOTDIR) || isErrno(err, unix.ELOOP) {
+		return nil, fmt.Errorf("%s is not relinkd's directory: move it away", dir.Join(PrivateDir))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := trusted(private); err != nil {
+		private.Close()
+		return nil, err
+	}
+	return private, nil
 }
 
 // trusted refuses a private directory that somebody else could plant things in.
@@ -98,16 +108,12 @@ func (l *Link) MakePrivate() error {
 	if err := l.dir.Mkdir("prepare: make directory", PrivateDir, 0o755); err != nil && !fsys.Exist(err) {
 		return err
 	}
-	private, err := l.dir.OpenDir(PrivateDir)
+	private, err := openPrivate(l.dir)
 	if err != nil {
 		return err
 	}
 	// A umask may have taken bits that processes of other users need to pass through.
 	if err := private.Chmod("prepare: chmod", 0o755); err != nil {
-		private.Close()
-		return err
-	}
-	if err := trusted(private); err != nil {
 		private.Close()
 		return err
 	}
@@ -118,8 +124,13 @@ func (l *Link) MakePrivate() error {
 // Path is the installed name.
 func (l *Link) Path() string { return l.dir.Join(l.name) }
 
+// PrivateLink is the private link that belongs to path.
+func PrivateLink(path string) string {
+	return filepath.Join(filepath.Dir(path), PrivateDir, filepath.Base(path))
+}
+
 // PrivateLink is the path of the private link.
-func (l *Link) PrivateLink() string { return l.dir.Join(filepath.Join(PrivateDir, l.name)) }
+func (l *Link) PrivateLink() string { return PrivateLink(l.Path()) }
 
 // PristineName is the pristine's name in the private directory.
 func (l *Link) PristineName() string { return l.name + suffixPristine }
@@ -129,6 +140,7 @@ func (l *Link) PreviousName() string { return l.name + suffixPrevious }
 
 func (l *Link) publishName() string { return l.name + suffixPublish }
 func (l *Link) outName() string     { return l.name + suffixOut }
+func (l *Link) backName() string    { return l.name + suffixBack }
 
 // text is what our symbolic link at path says.
 func (l *Link) text() string { return PrivateDir + "/" + l.name }
@@ -193,6 +205,9 @@ func (l *Link) point(text string) error {
 
 // unlinkIfThere removes name from the private directory; its absence is no error.
 func (l *Link) unlinkIfThere(op fsys.Op, name string) error {
+	if l.private == nil {
+		return nil
+	}
 	if err := l.private.Unlink(op, name); err != nil && !fsys.NotExist(err) {
 		return err
 	}

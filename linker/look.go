@@ -41,7 +41,32 @@ type View struct {
 	Publish  Standing
 	Pristine Standing
 	Previous Standing
-	Private  string // the private link's text, "" when there is none
+	Out      Standing // what came out of path, on a file system without exchange
+	Back     Standing // a further name of what is being given back
+	Private  string   // the private link's text, "" when there is none
+}
+
+// placed reports whether relinkd put there what stands at path: our link; the pristine, while a
+// restore is under way; or a newer file that was given back. Nobody else gives a file a further name
+// in the private directory.
+func (v View) placed() bool {
+	switch id := v.Path.Info.ID; v.Path.Kind {
+	case Nothing:
+		return false
+	case Ours:
+		return true
+	default:
+		return id == v.Pristine.Info.ID || id == v.Back.Info.ID
+	}
+}
+
+// cameOut reports whether NAME.out is what our rename took from path, rather than a further name of
+// what still stands there or of what somebody else has replaced since.
+func (v View) cameOut() bool {
+	if v.Out.Kind == Nothing || v.Out.Kind == Ours || v.Out.Info.ID == v.Path.Info.ID {
+		return false
+	}
+	return v.Publish.Kind == Nothing && (v.Path.Kind == Nothing || v.placed())
 }
 
 // Look describes what stands at path.
@@ -58,6 +83,8 @@ func (l *Link) View() (View, error) {
 		l.publishName():  &v.Publish,
 		l.PristineName(): &v.Pristine,
 		l.PreviousName(): &v.Previous,
+		l.outName():      &v.Out,
+		l.backName():     &v.Back,
 	} {
 		if *s, err = l.standing(l.private, name); err != nil {
 			return v, err

@@ -2,6 +2,7 @@ package linker
 
 import (
 	"errors"
+	"fmt"
 
 	"relinkd/fsys"
 )
@@ -33,7 +34,7 @@ func (l *Link) Publish(src fsys.Info) error {
 	l.put = link
 	same, err := l.cameOut(src)
 	if err != nil || !same {
-		return errors.Join(ErrSuperseded, err, l.giveBack(l.publishName(), link))
+		return errors.Join(ErrSuperseded, err, l.giveBack(link))
 	}
 	return l.finish()
 }
@@ -55,7 +56,7 @@ func (l *Link) Reclaim(was Standing) error {
 	l.put = link
 	out, err := l.standing(l.private, l.publishName())
 	if err != nil || out.Kind != PoolLink {
-		return errors.Join(ErrSuperseded, err, l.giveBack(l.publishName(), link))
+		return errors.Join(ErrSuperseded, err, l.giveBack(link))
 	}
 	if err := l.private.Unlink("reclaim: unlink", l.publishName()); err != nil {
 		return err
@@ -63,21 +64,39 @@ func (l *Link) Reclaim(was Standing) error {
 	return l.sync("reclaim: sync")
 }
 
-// putIn exchanges NAME.publish with path, which is expected to hold want. When that fails nothing
-// has changed; ErrSuperseded when path holds nothing any more.
+// putIn exchanges NAME.publish with path, which is expected to hold want. ErrSuperseded when path
+// holds nothing any more. Only our own link is removed when the exchange fails: an error is no proof
+// that nothing came out.
 func (l *Link) putIn(op fsys.Op, want fsys.Info) error {
-	err := l.exchange(op, l.publishName(), want)
+	err := l.exchange(op, want)
 	if fsys.NotExist(err) {
 		err = errors.Join(ErrSuperseded, err)
 	}
 	if err != nil {
-		return errors.Join(err, l.unlinkIfThere("publish: unlink", l.publishName()))
+		return errors.Join(err, l.dropLink("publish: unlink"))
 	}
 	return nil
 }
 
-// makeLink makes NAME.publish, our symbolic link, and returns its identity.
+// dropLink removes NAME.publish if it is our link.
+func (l *Link) dropLink(op fsys.Op) error {
+	s, err := l.standing(l.private, l.publishName())
+	if err != nil || s.Kind != Ours {
+		return err
+	}
+	return l.private.Unlink(op, l.publishName())
+}
+
+// makeLink makes NAME.publish, our symbolic link, and returns its identity. It refuses while the
+// private link leads to no copy: path would not execute, or would lead to itself.
 func (l *Link) makeLink(op fsys.Op) (fsys.ID, error) {
+	n, err := l.Current()
+	if err != nil {
+		return fsys.ID{}, err
+	}
+	if n == 0 {
+		return fsys.ID{}, fmt.Errorf("cannot put a link at %s: %s leads to no copy: rotate it to one first", l.Path(), l.PrivateLink())
+	}
 	if err := l.private.Symlink(op, l.text(), l.publishName()); err != nil {
 		return fsys.ID{}, err
 	}
@@ -96,9 +115,20 @@ func (l *Link) cameOut(src fsys.Info) (bool, error) {
 }
 
 // finish ends step 6 once the exchange is known to be right, and does step 7. A crash between any
-// two of its calls is finished by Recover.
+// two of its calls is finished by Recover. A source that has the pristine's name already is no
+// upgrade: there is nothing to keep as the previous one.
 func (l *Link) finish() error {
-	err := l.private.Replace("publish: keep previous", l.PristineName(), l.private, l.PreviousName())
+	same, err := l.sameFile(l.publishName(), l.PristineName())
+	if err != nil {
+		return err
+	}
+	if same {
+		if err := l.private.Unlink("publish: drop name", l.publishName()); err != nil {
+			return err
+		}
+		return l.sync("publish: sync")
+	}
+	err = l.private.Replace("publish: keep previous", l.PristineName(), l.private, l.PreviousName())
 	if err != nil && !fsys.NotExist(err) {
 		return err
 	}
@@ -106,4 +136,18 @@ func (l *Link) finish() error {
 		return err
 	}
 	return l.sync("publish: sync")
+}
+
+// sameFile reports whether the two names in the private directory are one file. ENOENT when there is
+// no a; no b is another file.
+func (l *Link) sameFile(a, b string) (bool, error) {
+	ia, err := l.private.Lstat(a)
+	if err != nil {
+		return false, err
+	}
+	ib, err := l.private.Lstat(b)
+	if fsys.NotExist(err) {
+		return false, nil
+	}
+	return err == nil && ia.ID == ib.ID, err
 }

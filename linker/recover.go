@@ -28,7 +28,7 @@ func (r Repair) String() string {
 }
 
 // RepairFor is the recovery table of DESIGN.md §5: path and publish are what stands at path and in
-// NAME.publish; committed says that the file in NAME.publish has the copies' content. With nothing
+// NAME.publish, Ours for whatever relinkd itself put at path; committed says that the file in NAME.publish has the copies' content. With nothing
 // at path there is no repair: PutBack makes what is needed.
 func RepairFor(path, publish Kind, committed bool) Repair {
 	switch {
@@ -52,73 +52,93 @@ func (l *Link) Recover(isCopy func(*os.File) (bool, error)) (Repair, error) {
 	if l.private == nil {
 		return RepairNone, nil
 	}
+	repair, at, err := l.repairNeeded(isCopy)
+	if err != nil {
+		return RepairNone, err
+	}
 	if err := l.unlinkIfThere("recover: unlink", l.name+suffixRotate); err != nil {
 		return RepairNone, err
 	}
 	if err := l.recoverOut(); err != nil {
 		return RepairNone, err
 	}
-	v, err := l.View()
-	if err != nil {
-		return RepairNone, err
-	}
-	repair, err := l.repairFor(v, isCopy)
-	if err != nil {
-		return RepairNone, err
-	}
 	switch repair {
 	case DropPublish:
-		err = l.private.Unlink("recover: unlink", l.publishName())
+		err = l.unlinkIfThere("recover: unlink", l.publishName())
 	case Finish:
-		l.put = v.Path.Info.ID
+		l.put = at
 		err = l.finish()
 	case GiveBack:
-		err = l.giveBack(l.publishName(), v.Path.Info.ID)
+		err = l.giveBack(at)
 	}
-	return repair, err
+	if err != nil {
+		return repair, err
+	}
+	return repair, l.unlinkIfThere("recover: unlink", l.backName())
 }
 
 // RepairNeeded is what Recover would do, doing nothing.
 func (l *Link) RepairNeeded(isCopy func(*os.File) (bool, error)) (Repair, error) {
+	repair, _, err := l.repairNeeded(isCopy)
+	return repair, err
+}
+
+// repairNeeded also returns what stood at path when it looked. The repair holds for that alone: a
+// file that is put there later is somebody's newer one.
+func (l *Link) repairNeeded(isCopy func(*os.File) (bool, error)) (Repair, fsys.ID, error) {
 	v, err := l.View()
 	if err != nil {
-		return RepairNone, err
+		return RepairNone, fsys.ID{}, err
 	}
-	return l.repairFor(v, isCopy)
-}
-
-func (l *Link) repairFor(v View, isCopy func(*os.File) (bool, error)) (Repair, error) {
+	at := v.Path.Info.ID
+	hidden, name := v.Publish, l.publishName()
+	if v.cameOut() {
+		hidden, name = v.Out, l.outName()
+	}
+	if hidden.Kind != Nothing && hidden.Info.ID == at {
+		return DropPublish, at, nil // a further name of what stands at path
+	}
 	committed := false
-	if v.Path.Kind == Ours && v.Publish.Kind == File {
-		f, err := l.private.Open(l.publishName())
-		if err != nil {
-			return RepairNone, err
-		}
-		defer f.Close()
-		if committed, err = isCopy(f); err != nil {
-			return RepairNone, err
+	if v.Path.Kind == Ours && hidden.Kind == File {
+		if committed, err = l.committed(name, hidden, v.Pristine, isCopy); err != nil {
+			return RepairNone, at, err
 		}
 	}
-	return RepairFor(v.Path.Kind, v.Publish.Kind, committed), nil
+	path := v.Path.Kind
+	if v.placed() {
+		path = Ours
+	}
+	repair := RepairFor(path, hidden.Kind, committed)
+	if repair == RepairNone && v.Path.Kind != Nothing && (v.Out.Kind != Nothing || v.Back.Kind != Nothing) {
+		return DropPublish, at, nil
+	}
+	return repair, at, nil
 }
 
-// recoverOut deals with NAME.out, which only a file system without exchange has: it is a further
-// name of what stands or stood at path. While path is ours and nothing stands in NAME.publish, it is
-// what came out, and the exchange is brought to the state that Recover knows.
-func (l *Link) recoverOut() error {
-	out, err := l.standing(l.private, l.outName())
-	if err != nil || out.Kind == Nothing {
-		return err
+// committed reports whether the file that came out of path is the one that the copies were made
+// from, or has the pristine's name already.
+func (l *Link) committed(name string, hidden, pristine Standing, isCopy func(*os.File) (bool, error)) (bool, error) {
+	if hidden.Info.ID == pristine.Info.ID {
+		return true, nil
 	}
-	at, err := l.Look()
+	f, err := l.private.Open(name)
 	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	return isCopy(f)
+}
+
+// recoverOut deals with NAME.out, which only a file system without exchange has. What came out of
+// path becomes NAME.publish, as if there had been an exchange; a further name of what stands at path
+// is removed.
+func (l *Link) recoverOut() error {
+	v, err := l.View()
+	if err != nil || v.Out.Kind == Nothing {
 		return err
 	}
-	if at.Kind == Ours && out.Kind != Ours {
-		err = l.private.Move("recover: rename", l.outName(), l.private, l.publishName())
-		if !fsys.Exist(err) {
-			return err
-		}
+	if v.cameOut() {
+		return l.private.Move("recover: rename", l.outName(), l.private, l.publishName())
 	}
 	return l.unlinkIfThere("recover: unlink", l.outName())
 }
@@ -131,7 +151,7 @@ func (l *Link) PutBack() error {
 		return err
 	}
 	var link fsys.ID
-	if hidden.Kind != File {
+	if hidden.Kind == Nothing || hidden.Kind == Ours || hidden.Kind == PoolLink {
 		if err := l.unlinkIfThere("put back: unlink", l.publishName()); err != nil {
 			return err
 		}
@@ -141,14 +161,12 @@ func (l *Link) PutBack() error {
 	}
 	err = l.private.Move("put back: rename", l.publishName(), l.dir, l.name)
 	if err != nil {
-		if hidden.Kind != File {
-			err = errors.Join(err, l.unlinkIfThere("put back: unlink", l.publishName()))
-		}
+		err = errors.Join(err, l.dropLink("put back: unlink"))
 		if fsys.Exist(err) {
 			return errors.Join(ErrSuperseded, err)
 		}
 		return err
 	}
 	l.put = link
-	return l.dir.Sync("put back: sync")
+	return l.sync("put back: sync")
 }

@@ -14,57 +14,94 @@ import (
 // is then true. The private link leads to path afterwards, so that an exec that is under way finds
 // its file; Dismantle removes it. Without a pristine it is an error, and nothing has changed: make
 // one first (a clone of a copy, under PristineName).
+//
+// The pristine keeps its own name until path is durable: by it, should a crash come in between,
+// Recover tells the pristine at path from a newer file.
 func (l *Link) Restore() (kept bool, err error) {
-	at, err := l.Look()
+	v, err := l.View()
 	if err != nil {
 		return false, err
 	}
-	switch at.Kind {
-	case File, OtherLink, Other:
-		kept = true
-	case Nothing:
-		err = l.private.Move("restore: rename", l.PristineName(), l.dir, l.name)
-		if fsys.Exist(err) {
-			return l.Restore()
-		}
-	case Ours, PoolLink:
-		kept, err = l.putPristine(at)
-		if errors.Is(err, ErrSuperseded) {
-			return l.Restore()
-		}
+	kept, err = l.restorePath(v)
+	if errors.Is(err, ErrSuperseded) {
+		return l.Restore()
 	}
 	if err != nil {
 		return kept, fmt.Errorf("cannot restore %s: %w", l.Path(), err)
 	}
 	l.put = fsys.ID{}
+	if l.private == nil {
+		return kept, nil
+	}
+	if err := l.sync("restore: sync"); err != nil {
+		return kept, err
+	}
 	if err := l.Bypass(); err != nil {
 		return kept, err
 	}
-	return kept, l.sync("restore: sync")
+	if kept {
+		return true, nil
+	}
+	return false, l.unlinkIfThere("restore: drop name", l.PristineName())
 }
 
-// putPristine exchanges the pristine with the link at path, seen as at. A newer file that comes out
-// instead goes back, and is kept.
-func (l *Link) putPristine(at Standing) (kept bool, err error) {
-	pristine, err := l.private.Lstat(l.PristineName())
+// restorePath makes path hold what it should when relinkd is gone. ErrSuperseded when path was
+// replaced meanwhile.
+func (l *Link) restorePath(v View) (kept bool, err error) {
+	ours := v.Path.Kind == Ours
+	switch {
+	case v.Path.Kind == Nothing && v.Publish.Kind == File: // a newer file, hidden by a crash
+		err = l.private.Move("restore: rename", l.publishName(), l.dir, l.name)
+		kept = true
+	case v.Path.Kind == Nothing && v.Pristine.Kind == File:
+		err = l.private.Link("restore: link", l.PristineName(), l.dir, l.name)
+	case v.Path.Kind == Nothing, ours && v.Pristine.Kind != File:
+		return false, fmt.Errorf("there is no %s in %s: make it of a copy", l.PristineName(), l.dir.Join(PrivateDir))
+	case ours, v.Path.Kind == PoolLink && v.Pristine.Kind == File:
+		return l.putPristine(v)
+	default:
+		return v.Path.Info.ID != v.Pristine.Info.ID, nil
+	}
+	if fsys.Exist(err) {
+		err = errors.Join(ErrSuperseded, err)
+	}
+	return kept, err
+}
+
+// putPristine exchanges the pristine, under its further name NAME.publish, with the link at path. A
+// newer file that comes out instead goes back, and is kept.
+func (l *Link) putPristine(v View) (kept bool, err error) {
+	err = l.private.Link("restore: name", l.PristineName(), l.private, l.publishName())
 	if err != nil {
 		return false, err
 	}
-	err = l.exchange("restore: exchange", l.PristineName(), at.Info)
-	if fsys.NotExist(err) {
-		return false, errors.Join(ErrSuperseded, err)
-	}
+	err = l.exchange("restore: exchange", v.Path.Info)
 	if err != nil {
-		return false, err
+		if fsys.NotExist(err) {
+			err = errors.Join(ErrSuperseded, err)
+		}
+		return false, errors.Join(err, l.dropPristineName())
 	}
-	out, err := l.standing(l.private, l.PristineName())
+	out, err := l.standing(l.private, l.publishName())
 	if err != nil {
 		return false, err
 	}
 	if out.Kind == Ours || out.Kind == PoolLink {
-		return false, l.private.Unlink("restore: unlink", l.PristineName())
+		return false, l.private.Unlink("restore: unlink", l.publishName())
 	}
-	return true, l.giveBack(l.PristineName(), pristine.ID)
+	return true, l.giveBack(v.Pristine.Info.ID)
+}
+
+// dropPristineName removes NAME.publish if it is a further name of the pristine.
+func (l *Link) dropPristineName() error {
+	same, err := l.sameFile(l.publishName(), l.PristineName())
+	if fsys.NotExist(err) {
+		return nil
+	}
+	if err != nil || !same {
+		return err
+	}
+	return l.private.Unlink("restore: unlink", l.publishName())
 }
 
 // Dismantle removes the private link and everything else that is kept for this target in the
@@ -76,7 +113,7 @@ func (l *Link) Dismantle() (left []string, err error) {
 		return nil, nil
 	}
 	for _, name := range []string{
-		l.name, l.PristineName(), l.PreviousName(), l.publishName(), l.outName(), l.name + suffixRotate,
+		l.name, l.PristineName(), l.PreviousName(), l.publishName(), l.outName(), l.backName(), l.name + suffixRotate, l.name + suffixAdopt,
 	} {
 		if err := l.unlinkIfThere("dismantle: unlink", name); err != nil {
 			return nil, err
@@ -134,4 +171,36 @@ func (l *Link) DropPristine() error {
 // name of the same inode: there is no other original.
 func (l *Link) KeepLinked(copyName string) error {
 	return l.dir.Link("take over: link", copyName, l.private, l.PristineName())
+}
+
+// Withdraw takes our link away from path, where the package was removed. Whatever else stands there
+// stays: it is moved aside to be looked at and, being somebody's, moved back.
+func (l *Link) Withdraw() error {
+	at, err := l.Look()
+	if err != nil || at.Kind != Ours {
+		return err
+	}
+	if err := l.unlinkIfThere("withdraw: unlink", l.publishName()); err != nil {
+		return err
+	}
+	err = l.dir.Move("withdraw: rename", l.name, l.private, l.publishName())
+	if fsys.NotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	out, err := l.standing(l.private, l.publishName())
+	if err != nil {
+		return err
+	}
+	if out.Kind == Ours {
+		l.put = fsys.ID{}
+		return l.private.Unlink("withdraw: unlink", l.publishName())
+	}
+	err = l.private.Move("withdraw: give back", l.publishName(), l.dir, l.name)
+	if fsys.Exist(err) { // and a newer one still has come to path
+		return l.private.Unlink("withdraw: unlink", l.publishName())
+	}
+	return errors.Join(ErrSuperseded, err)
 }

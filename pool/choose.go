@@ -179,6 +179,13 @@ func leastLoaded(v View) (least Load, found bool) {
 	return least, found
 }
 
+// Least is the number of the least loaded copy other than number current, ties to the next number
+// after it; false when there is none. Loads are as in View.
+func Least(loads []Load, current int) (number int, found bool) {
+	l, found := leastLoaded(View{Loads: loads, Current: current})
+	return l.Number, found
+}
+
 // inTurn yields all copies but the current one, from the next number on and round to the first.
 func inTurn(v View) func(yield func(Load) bool) {
 	return func(yield func(Load) bool) {

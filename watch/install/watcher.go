@@ -112,6 +112,13 @@ func (w *Watcher) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// SetSettle changes Options.Quiet and Options.Max.
+func (w *Watcher) SetSettle(quiet, max time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.arrival.quiet, w.arrival.max = quiet, max
+}
+
 // Ready is closed when the watch is up or known to be impossible for now.
 func (w *Watcher) Ready() <-chan struct{} { return w.ready }
 

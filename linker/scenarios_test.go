@@ -1,0 +1,279 @@
+package linker
+
+import (
+	"errors"
+	"os"
+	"slices"
+
+	"relinkd/fsys"
+)
+
+// scenarios is everything that changes a site.
+func scenarios() []scenario {
+	return slices.Concat(publishing(), restoring(), recovering(), others())
+}
+
+// publish puts our link in place of F, and leaves any other file to the next round.
+func publish(s *site, l *Link) error {
+	at, err := l.Look()
+	if err != nil || at.Info.ID != s.source.ID {
+		return err
+	}
+	return l.Publish(at.Info)
+}
+
+// raced is publish where somebody else may win.
+func raced(s *site, l *Link) error {
+	if err := publish(s, l); !errors.Is(err, ErrSuperseded) {
+		return err
+	}
+	return nil
+}
+
+func isOurs(s *site) {
+	s.t.Helper()
+	if text, _ := os.Readlink(s.path); text != PrivateDir+"/"+target {
+		s.t.Errorf("path says %q, want our link", text)
+	}
+}
+
+func isFile(s *site) {
+	s.t.Helper()
+	if !s.lstat(s.path).IsRegular() {
+		s.t.Error("path is no regular file")
+	}
+}
+
+func publishing() []scenario {
+	upgrade := func(s *site) {
+		s.put(s.private(suffixPristine), "P")
+		s.put(s.private(suffixPrevious), "Q")
+	}
+	return []scenario{
+		{name: "publish", act: publish, rest: isOurs},
+		{name: "publish an upgrade", setup: upgrade, act: publish, rest: func(s *site) {
+			isOurs(s)
+			s.shows(map[string]fsys.ID{suffixPristine: s.newest})
+		}},
+		{
+			name: "publish what was restored",
+			setup: func(s *site) {
+				must(s.t, os.Link(s.path, s.private(suffixPristine)))
+				s.put(s.private(suffixPrevious), "Q")
+			},
+			act:  publish,
+			rest: isOurs,
+		},
+		{name: "publish, a newer file comes", setup: upgrade, act: raced, race: map[string]func(*site){
+			"publish: exchange 1": func(s *site) { s.arrive("G") },
+		}},
+		{name: "publish, newer files come", setup: upgrade, act: raced, race: map[string]func(*site){
+			"publish: exchange 1":   func(s *site) { s.arrive("G") },
+			"give back: exchange 1": func(s *site) { s.arrive("H") },
+			"give back: exchange 2": func(s *site) { s.arrive("I") },
+		}},
+		{name: "publish, a newer file comes and goes", act: raced, absent: true, race: map[string]func(*site){
+			"publish: exchange 1":   func(s *site) { s.arrive("G") },
+			"give back: exchange 1": func(s *site) { must(s.t, os.Remove(s.path)) },
+		}, finish: putBackOr(raced)},
+		{name: "publish, a newer file comes, goes and comes", act: raced, absent: true, race: map[string]func(*site){
+			"publish: exchange 1":   func(s *site) { s.arrive("G") },
+			"give back: exchange 1": func(s *site) { must(s.t, os.Remove(s.path)) },
+			"give back: rename 1":   func(s *site) { s.arrive("H") },
+		}, finish: putBackOr(raced)},
+		{name: "publish a file with a writer", act: raced, race: map[string]func(*site){
+			"publish: exchange 1": openForWriting,
+		}, finish: raced},
+		{name: "publish a file with a writer, newer files come", act: raced, race: map[string]func(*site){
+			"publish: exchange 1": openForWriting,
+			"give back: mark 1":   func(s *site) { s.arrive("G") },
+			"give back: mark 2":   func(s *site) { s.arrive("H") },
+		}, finish: raced},
+	}
+}
+
+// putBackOr makes path exist where a removal met a crash, as the daemon does.
+func putBackOr(act func(*site, *Link) error) func(*site, *Link) error {
+	return func(s *site, l *Link) error {
+		at, err := l.Look()
+		if err != nil {
+			return err
+		}
+		if at.Kind == Nothing {
+			return l.PutBack()
+		}
+		return act(s, l)
+	}
+}
+
+func restoring() []scenario {
+	published := func(s *site) { s.published() }
+	restore := func(_ *site, l *Link) error {
+		_, err := l.Restore()
+		return err
+	}
+	return []scenario{
+		{name: "restore", setup: published, act: restore, rest: func(s *site) {
+			isFile(s)
+			s.shows(map[string]fsys.ID{"path": s.source.ID})
+			if n := s.lstat(s.path).Nlink; n != 1 {
+				s.t.Errorf("the restored file has %d names, want 1", n)
+			}
+		}},
+		{name: "restore, a newer file comes", setup: published, act: restore, rest: isFile, race: map[string]func(*site){
+			"restore: exchange 1": func(s *site) { s.arrive("G") },
+		}},
+		{name: "restore, newer files come", setup: published, act: restore, rest: isFile, race: map[string]func(*site){
+			"restore: exchange 1":   func(s *site) { s.arrive("G") },
+			"give back: exchange 1": func(s *site) { s.arrive("H") },
+		}},
+		{name: "restore, path goes", setup: published, act: restore, absent: true, rest: isFile, race: map[string]func(*site){
+			"restore: exchange 1": func(s *site) { must(s.t, os.Remove(s.path)) },
+		}},
+		{name: "restore, path goes and a newer file comes", setup: published, act: restore, absent: true, rest: isFile, race: map[string]func(*site){
+			"restore: exchange 1": func(s *site) { must(s.t, os.Remove(s.path)) },
+			"restore: link 1":     func(s *site) { s.arrive("G") },
+		}},
+		{
+			name: "restore where path is gone and a newer file is hidden",
+			setup: func(s *site) {
+				s.published()
+				must(s.t, os.Remove(s.path))
+				s.newest = s.put(s.private(suffixPublish), "G")
+			},
+			act: restore, absent: true, rest: isFile,
+		},
+		{name: "restore over a link to a copy", setup: func(s *site) {
+			s.published()
+			s.link("imapd_002", s.path)
+		}, act: restore, rest: isFile},
+		{name: "dismantle", setup: func(s *site) {
+			s.published()
+			must(s.t, os.Link(s.private(suffixPristine), s.private(suffixPrevious)))
+			l := s.open(nil)
+			defer l.Close()
+			must(s.t, restore(s, l))
+		}, act: func(_ *site, l *Link) error {
+			_, err := l.Dismantle()
+			return err
+		}, rest: func(s *site) {
+			if names := s.names(s.dir + "/" + PrivateDir); names != nil {
+				s.t.Errorf("the private directory is left with %q", names)
+			}
+		}},
+	}
+}
+
+// recovering has a scenario for each state that only a crash leaves, so that recovery crashes too.
+func recovering() []scenario {
+	var all []scenario
+	for _, row := range crashes() {
+		all = append(all, scenario{
+			name:  "recover: " + row.name,
+			setup: row.state,
+			act: func(_ *site, l *Link) error {
+				_, err := l.Recover(isCopy)
+				return err
+			},
+			rest: func(s *site) {
+				if row.ours {
+					isOurs(s)
+				} else {
+					isFile(s)
+				}
+			},
+		})
+	}
+	return append(all, scenario{
+		name:  "recover, newer files come",
+		setup: func(s *site) { s.published(); s.newest = s.put(s.private(suffixPublish), "G") },
+		act: func(_ *site, l *Link) error {
+			_, err := l.Recover(isCopy)
+			return err
+		},
+		race: map[string]func(*site){
+			"recover: unlink 1":     func(s *site) { s.arrive("H") },
+			"give back: exchange 2": func(s *site) { s.arrive("I") },
+		},
+		rest: isFile,
+	})
+}
+
+func others() []scenario {
+	reclaim := func(_ *site, l *Link) error {
+		at, err := l.Look()
+		if err != nil || at.Kind != PoolLink {
+			return err
+		}
+		if err := l.Reclaim(at); !errors.Is(err, ErrSuperseded) {
+			return err
+		}
+		return nil
+	}
+	linked := func(s *site) {
+		s.published()
+		s.link("imapd_002", s.path)
+	}
+	gone := func(s *site) {
+		s.published()
+		must(s.t, os.Remove(s.path))
+	}
+	putBack := putBackOr(func(*site, *Link) error { return nil })
+	return []scenario{
+		{name: "reclaim", setup: linked, act: reclaim, rest: isOurs},
+		{name: "reclaim, a newer file comes", setup: linked, act: reclaim, race: map[string]func(*site){
+			"reclaim: exchange 1": func(s *site) { s.arrive("G") },
+		}},
+		{name: "put back", setup: gone, act: putBack, absent: true, rest: isOurs},
+		{name: "put back over a left link", setup: func(s *site) {
+			gone(s)
+			s.link(PrivateDir+"/"+target, s.private(suffixPublish))
+		}, act: putBack, absent: true, rest: isOurs},
+		{name: "put back a hidden file", setup: func(s *site) {
+			gone(s)
+			s.newest = s.put(s.private(suffixPublish), "G")
+		}, act: putBack, absent: true, rest: isFile},
+		{name: "put back, a newer file comes", setup: gone, absent: true, act: func(s *site, l *Link) error {
+			if err := putBack(s, l); !errors.Is(err, ErrSuperseded) {
+				return err
+			}
+			return nil
+		}, race: map[string]func(*site){
+			"put back: rename 1": func(s *site) { s.arrive("G") },
+		}},
+		{name: "rotate", setup: func(s *site) {
+			s.published()
+			s.link("../imapd_003", s.private(suffixRotate))
+		}, act: func(_ *site, l *Link) error { return l.Rotate(2) }, rest: func(s *site) {
+			if text, _ := os.Readlink(s.private("")); text != "../imapd_002" {
+				s.t.Errorf("the private link says %q", text)
+			}
+		}},
+		{name: "unwind", setup: func(s *site) {
+			s.published()
+			must(s.t, os.Rename(s.private(suffixPristine), s.private(suffixPrevious)))
+			s.put(s.private(suffixPristine), "G")
+		}, act: func(s *site, l *Link) error {
+			if s.lstat(s.private(suffixPristine)).ID == s.source.ID {
+				return nil
+			}
+			return l.Unwind()
+		}, rest: isOurs},
+		{name: "forget", setup: func(s *site) {
+			s.put(s.private(suffixPristine), "P")
+			s.put(s.private(suffixPrevious), "Q")
+		}, act: func(_ *site, l *Link) error {
+			return errors.Join(l.DropPristine(), l.DropPrevious())
+		}},
+		{name: "take over", act: func(s *site, l *Link) error {
+			err := l.KeepLinked("imapd_002")
+			if fsys.Exist(err) {
+				return nil
+			}
+			return err
+		}},
+		{name: "prepare", setup: func(s *site) {
+			must(s.t, os.RemoveAll(s.dir+"/"+PrivateDir))
+		}, act: func(_ *site, l *Link) error { return l.MakePrivate() }},
+	}
+}

@@ -1,0 +1,128 @@
+package watch
+
+import (
+	"errors"
+	"time"
+
+	"relinkd/linker"
+	"relinkd/pool"
+)
+
+// removalWatch is for how long after an absence the package managers are asked whether it was a
+// removal: dpkg writes down what it removed only some time after removing it.
+const removalWatch = time.Minute
+
+// removed is the package managers' word that they took path away, "" for none. That it cannot be
+// told is logged once and counts as none: a link too many harms nobody.
+func (t *target) removed() string {
+	reason, err := t.install.Removed()
+	if err != nil && t.lastErr != err.Error() {
+		t.remember(err.Error())
+		t.log.Warn().Err(err).Msg("it cannot be told whether the package was removed")
+	}
+	return reason
+}
+
+// putBack makes path exist again: five failed spawns and Cyrus gives its service up.
+func (t *target) putBack(observation) error {
+	since, _ := t.install.AbsentSince()
+	if err := t.link.PutBack(); err != nil {
+		return err
+	}
+	t.removalUntil = time.Now().Add(removalWatch)
+	t.notice = "path was removed by somebody and put back at " + time.Now().Format(time.RFC3339)
+	t.warn("%s was gone for %s and is put back; to stop relinkd from that: relinkd restore %s", t.cfg.Path, time.Since(since).Round(time.Millisecond), t.name)
+	return t.save()
+}
+
+// standDown takes away everything of ours after the package was removed. It is managed again when
+// it comes back.
+func (t *target) standDown(reason string) error {
+	if t.link.Private() == nil {
+		return nil
+	}
+	if err := t.link.Withdraw(); err != nil {
+		return err
+	}
+	left, err := t.dismantle()
+	if err != nil {
+		return err
+	}
+	t.removalUntil = time.Time{}
+	t.notice = ""
+	t.did("stood down: %s", reason)
+	for _, name := range left {
+		t.warn("%s is left, for it is not relinkd's to remove", name)
+	}
+	t.unload()
+	return nil
+}
+
+// dismantle removes the copies and what is kept in the private directory, then forgets them.
+func (t *target) dismantle() (left []string, err error) {
+	if left, err = t.removeCopies(); err != nil {
+		return left, err
+	}
+	kept, err := t.link.Dismantle()
+	return append(left, kept...), err
+}
+
+// removeCopies removes the copies; left is what stands in their places and is not ours.
+func (t *target) removeCopies() (left []string, err error) {
+	var failed []error
+	for _, c := range t.pool.Owned() {
+		err := t.pool.Remove(c.Number)
+		if foreign := (*pool.ForeignError)(nil); errors.As(err, &foreign) {
+			left = append(left, foreign.Path)
+		} else if err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return left, errors.Join(failed...)
+}
+
+// reclaim takes path back from somebody who linked it to a copy by hand: a cron job of old, mostly.
+func (t *target) reclaim(o observation) error {
+	t.relinked++
+	if err := t.link.Reclaim(o.view.Path); err != nil {
+		return err
+	}
+	t.notice = relinkedNotice(t.relinked, o.view.Path.Text, time.Now())
+	t.warn("%s", t.notice)
+	t.remember(t.name + ": " + t.notice)
+	return t.save()
+}
+
+// unwind follows the package manager back to the source before an upgrade that failed.
+func (t *target) unwind(o observation) error {
+	if err := t.link.Unwind(); err != nil {
+		return err
+	}
+	t.link.SetPut(o.view.Path.Info.ID)
+	t.did("the package manager took its upgrade back: the source before it is in force again")
+	return nil
+}
+
+// dropPrevious forgets the source before an upgrade when it can no longer be taken back: when the
+// package managers' locks have been free for a census.
+func (t *target) dropPrevious(now time.Time, o observation) {
+	if o.view.Previous.Kind == linker.Nothing {
+		t.locksFree = time.Time{}
+		return
+	}
+	holder, err := t.install.Locked()
+	if err != nil || holder != "" {
+		t.locksFree = time.Time{}
+		return
+	}
+	if t.locksFree.IsZero() {
+		t.locksFree = now
+	}
+	if counts := t.follower.Counts(); !counts.Fresh || !counts.At.After(t.locksFree) {
+		return
+	}
+	if err := t.link.DropPrevious(); err != nil {
+		t.remember(err.Error())
+		t.log.Warn().Err(err).Msg("the source before the upgrade stays")
+	}
+}

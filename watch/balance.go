@@ -1,0 +1,288 @@
+package watch
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"relinkd/config"
+	"relinkd/fsys"
+	"relinkd/pool"
+	"relinkd/watch/proctable"
+)
+
+// balance acts on the counts of processes: it moves the private link when the policy asks for it,
+// grows the pool, and removes what no process runs any more. It returns when it wants to be run
+// again, 0 for at the next census.
+func (t *target) balance(now time.Time) time.Duration {
+	if t.pool == nil {
+		return 0
+	}
+	t.follower.Set(t.executables())
+	t.checkCopies(now)
+	counts := t.follower.Counts()
+	loads := t.loads(counts)
+	for _, l := range loads {
+		t.peak = max(t.peak, l.Processes)
+	}
+	if !counts.Fresh || t.src == nil || len(loads) == 0 || t.current == 0 {
+		return 0
+	}
+	if !counts.At.Equal(t.counted) {
+		t.counted = counts.At
+		t.forget(counts)
+	}
+	p := t.policy()
+	d := pool.Choose(p, pool.View{
+		Loads:         loads,
+		Current:       t.current,
+		Latency:       t.follower.Latency(),
+		Rate:          t.follower.Rate(),
+		SinceRotation: now.Sub(t.rotatedAt),
+		NoGrowth:      t.job != nil || now.Before(t.growRetry.until),
+	})
+	t.mark = d.Mark
+	t.saturate(d.Saturated)
+	switch d.Action {
+	case pool.Rotate:
+		t.rotate(d.To, d.Reason)
+	case pool.Grow:
+		t.grow(context.Background(), d.To)
+	}
+	if p.Rotation == pool.RotationInterval {
+		return max(time.Millisecond, p.Interval-now.Sub(t.rotatedAt))
+	}
+	t.askCensus(counts)
+	return 0
+}
+
+// policy is the configuration in the pool's words.
+func (t *target) policy() pool.Policy {
+	return pool.Policy{
+		Threshold: t.cfg.Threshold,
+		RotateAt:  t.cfg.RotateAt,
+		MaxCopies: t.cfg.MaxCopies,
+		MinDwell:  t.cfg.MinDwell,
+		Rotation:  pool.Rotation(t.cfg.Rotation),
+		Interval:  t.cfg.Interval,
+	}
+}
+
+// loads is the processes on each copy that the private link may lead to, in copy order.
+func (t *target) loads(counts proctable.Counts) []pool.Load {
+	if t.src == nil {
+		return nil
+	}
+	var loads []pool.Load
+	for _, c := range t.pool.Owned() {
+		if c.Number <= t.wanted && c.SHA256 == t.src.SHA256() && !t.suspect[c.Number] {
+			loads = append(loads, pool.Load{Number: c.Number, Processes: counts.Of(c.Info.ID)})
+		}
+	}
+	return loads
+}
+
+// executables is everything whose processes are counted.
+func (t *target) executables() []fsys.ID {
+	ids := t.sources()
+	for _, c := range t.pool.Owned() {
+		ids = append(ids, c.Info.ID)
+		delete(t.stale, c.Info.ID) // the number of a removed inode is given out again
+	}
+	for id := range t.stale {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// sources is the executables behind the copies: the source in force and what stands at path.
+func (t *target) sources() []fsys.ID {
+	var ids []fsys.ID
+	if t.src != nil {
+		ids = append(ids, t.src.Info().ID)
+	}
+	if at, err := t.link.Look(); err == nil && at.Info.IsRegular() && !slices.Contains(ids, at.Info.ID) {
+		ids = append(ids, at.Info.ID)
+	}
+	return ids
+}
+
+// rotate moves the private link and counts why. A failure is shown and tried again by the next
+// decision.
+func (t *target) rotate(to int, why pool.Reason) bool {
+	from := t.current
+	if err := t.point(to); err != nil {
+		t.failed(err)
+		return false
+	}
+	switch why {
+	case pool.ReasonInterval:
+		t.rotations.Interval++
+	case pool.ReasonSaturated:
+		t.rotations.Saturated++
+	case reasonOperator:
+		t.rotations.Operator++
+	default:
+		t.rotations.Threshold++
+	}
+	t.log.Debug().Str("from", pool.CopyName(t.base(), from)).Str("to", pool.CopyName(t.base(), to)).Str("reason", string(why)).Msg("rotated")
+	return true
+}
+
+// reasonOperator is a rotation by hand.
+const reasonOperator pool.Reason = "operator"
+
+// saturate warns once when the pool becomes saturated.
+func (t *target) saturate(is bool) {
+	if is && !t.saturated {
+		t.warn("all %d copies are at the mark of %d processes and max_copies is %d: raise max_copies or threshold", t.wanted, t.mark, t.cfg.MaxCopies)
+	}
+	t.saturated = is
+}
+
+// askCensus asks for the next census by half the time to the mark at the measured rate.
+func (t *target) askCensus(counts proctable.Counts) {
+	rate := t.follower.Rate()
+	if rate <= 0 {
+		return
+	}
+	room := t.mark - counts.Of(t.owned(t.current).Info.ID)
+	seconds := min(float64(room)/rate/2, time.Hour.Seconds())
+	t.follower.Due(time.Duration(seconds * float64(time.Second)))
+}
+
+// forget lets go of what no process runs: replaced executables, and copies beyond the pool or of an
+// older generation. The census that says so began after they were left.
+func (t *target) forget(counts proctable.Counts) {
+	changed := false
+	for id := range t.stale {
+		if counts.Of(id) == 0 {
+			delete(t.stale, id)
+			changed = true
+		}
+	}
+	for _, c := range t.pool.Owned() {
+		if c.Number <= t.wanted || c.Number == t.current || t.job != nil || counts.Of(c.Info.ID) > 0 || !counts.At.After(t.rotatedAt) {
+			continue
+		}
+		if err := t.pool.Remove(c.Number); err != nil {
+			t.remember(err.Error())
+			t.log.Warn().Err(err).Msg("a copy that is no longer wanted stays")
+			continue
+		}
+		t.did("removed %s, which no process runs any more", pool.CopyName(t.base(), c.Number))
+		changed = true
+	}
+	if changed {
+		if err := t.save(); err != nil {
+			t.remember(err.Error())
+		}
+	}
+}
+
+// checkCopies compares every copy with what is known of it: those that something happened to, or all
+// of them once in a while.
+func (t *target) checkCopies(now time.Time) {
+	names, all := t.install.TakeTouched()
+	if t.src == nil || t.job != nil && t.job.origin != fromPristine {
+		if all || len(names) > 0 {
+			t.lastCheck = time.Time{} // look at all of them when the job is over
+		}
+		return
+	}
+	all = all || now.Sub(t.lastCheck) >= time.Second
+	if all {
+		t.lastCheck = now
+	}
+	for _, c := range t.pool.Owned() {
+		if c.Number <= t.wanted && (all || slices.Contains(names, pool.CopyName(t.base(), c.Number))) {
+			t.checkCopy(c)
+		}
+	}
+	t.verifyDue(now)
+}
+
+// checkCopy finds out whether copy c was changed since relinkd last touched it.
+func (t *target) checkCopy(c pool.Copy) {
+	name := pool.CopyName(t.base(), c.Number)
+	info, err := t.link.Dir().Lstat(name)
+	switch {
+	case err == nil && info == c.Info, t.suspect[c.Number]:
+		return
+	case err == nil && info.SameContent(c.Info) && info.Mode == c.Info.Mode && info.UID == c.Info.UID && info.GID == c.Info.GID:
+		// Touched, but not changed: a hard link was made or removed, or an attribute set.
+		c.Info = info
+		t.pool.Own(c)
+		return
+	case err == nil && info.SameContent(c.Info) && c.Number == t.current && t.attributesForAll(c, info):
+		return
+	}
+	switch {
+	case fsys.NotExist(err):
+		t.warn("%s is gone: it is cloned again", name)
+	case err != nil:
+		t.warn("%s: %v: it is cloned again", name, err)
+	case info.ID != c.Info.ID:
+		t.warn("%s was replaced by a file that relinkd did not make", name)
+	case !info.SameContent(c.Info):
+		t.warn("%s was changed in place: it is kept as %s/%s.drifted and cloned again; if it was meant as an upgrade: relinkd adopt %s FILE", name, t.link.Private().Path(), name, t.name)
+	default:
+		t.warn("mode or owner of %s was changed: it is cloned again", name)
+	}
+	t.distrust(c.Number)
+}
+
+// distrust takes copy n out of the pool until it is cloned again. The private link leaves it at once.
+func (t *target) distrust(n int) {
+	t.suspect[n] = true
+	if n == t.current {
+		t.leave(n)
+	}
+}
+
+// leave moves the private link away from a copy that cannot be trusted.
+func (t *target) leave(n int) {
+	if to, found := pool.Least(t.loads(t.follower.Counts()), n); found && t.point(to) == nil {
+		return
+	}
+	t.remember("no other copy to move the link to")
+	t.log.Error().Int("copy", n).Msg(t.lastErr)
+}
+
+// attributesForAll applies a change of mode or owner of the linked copy (dpkg-statoverride, a chmod
+// through path) to the pristine and to all copies, for which it was meant.
+func (t *target) attributesForAll(c pool.Copy, info fsys.Info) bool {
+	if t.cfg.Publish == config.PublishNone {
+		return false // path is the packaged file there: a change of it shows at path itself
+	}
+	c.Info = info
+	t.pool.Own(c)
+	src, err := t.setPristine(info)
+	if err == nil {
+		err = t.pool.SetAttrs(context.Background(), src)
+	}
+	if err != nil {
+		t.failed(err)
+		return false
+	}
+	t.drop(t.src)
+	t.src = src
+	t.did("mode %04o and owner %d:%d were set on %s through path: applied to the pristine and all copies", info.Perm(), info.UID, info.GID, pool.CopyName(t.base(), c.Number))
+	if err := t.save(); err != nil {
+		t.failed(err)
+	}
+	return true
+}
+
+// setPristine gives the pristine the mode and owner of info and returns it as the source.
+func (t *target) setPristine(info fsys.Info) (*pool.Source, error) {
+	f, err := t.link.SetPristine(info)
+	if err != nil {
+		return nil, err
+	}
+	src, err := pool.Known(f, t.src.SHA256())
+	if err != nil {
+		f.Close()
+	}
+	return src, err
+}

@@ -1,0 +1,33 @@
+package watch
+
+import (
+	"time"
+
+	"relinkd/config"
+)
+
+// configure takes over a changed configuration of the target, whose path and publish are as before.
+func (t *target) configure(cfg config.Target, census config.Census) {
+	if cfg.Copies != t.cfg.Copies {
+		t.wanted = cfg.Copies
+	}
+	if census.Verify != t.verifyEvery {
+		t.verifyEvery = census.Verify
+		t.nextVerify = time.Now().Add(census.Verify)
+	}
+	t.install.SetSettle(cfg.Settle.Quiet, cfg.Settle.Max)
+	t.cfg = cfg
+	t.retry.reset()
+	t.wake()
+}
+
+// leaveTarget restores path for a target that is going away or is to be published in another way. It
+// is not released by that: no operator has said so.
+func (t *target) leaveTarget() (*Report, error) {
+	r := &Report{Target: t.name}
+	if t.released {
+		return r, nil
+	}
+	t.cancelWork()
+	return r, t.undo(false, r)
+}

@@ -1,0 +1,150 @@
+package watch
+
+import (
+	"fmt"
+	"time"
+
+	"relinkd/config"
+	"relinkd/linker"
+)
+
+// step is the one thing that Ensure does next for a target.
+type step int
+
+const (
+	stepNone      step = iota // all is as wanted
+	stepWait                  // nothing to do before some time has passed
+	stepRecover               // mend what a crash or a failed call left
+	stepMakeFrom              // make a generation from the source at path
+	stepRemake                // make a generation from the pristine: path is ours, the copies are not its
+	stepUnwind                // the package manager took its upgrade back: the previous source again
+	stepReclaim               // somebody put a link to a copy at path: put ours there again
+	stepTakeOver              // make a hand-made pool relinkd's own
+	stepPutBack               // path is gone: put our link there again
+	stepStandDown             // the package is removed: take everything of ours away
+	stepUnpublish             // path is ours, but this way of publishing leaves it alone
+)
+
+// observation is what a decision rests on: what was found on disk and what is remembered, at one
+// instant. It is all that decide looks at.
+type observation struct {
+	publish config.Publish
+	view    linker.View
+	repair  linker.Repair
+	remains bool // something of ours for this target exists beside path
+
+	// Of a file at path.
+	known    bool  // it is the source of the present generation, untouched
+	refused  error // it cannot be a source as it stands
+	unwhole  error // it cannot yet
+	complete bool  // all copies of the generation in force are there
+
+	// wait is how long path is left alone: a file that is being written, or an absence that an
+	// installer may be about to end.
+	wait time.Duration
+
+	// Of path, when nothing stands there.
+	removed string // evidence that the package manager removed it; "" for none
+	had     bool   // a pool of ours stands ready to be led to
+
+	unwound  bool // our link at path is not the one that we put there
+	sameGen  bool // the copies were made from the pristine
+	takeOver bool // the operator asked to manage a hand-made pool
+}
+
+// decision is what to do and what to tell meanwhile.
+type decision struct {
+	step   step
+	state  State
+	reason string
+	again  time.Duration // for stepWait
+}
+
+// decide is the table of what relinkd does about what it sees. It is pure.
+func decide(o observation) decision {
+	if o.repair != linker.RepairNone {
+		return decision{step: stepRecover, state: Starting, reason: o.repair.String()}
+	}
+	switch o.view.Path.Kind {
+	case linker.Nothing:
+		return decideGone(o)
+	case linker.Ours:
+		return decideOurs(o)
+	case linker.File:
+		return decideFile(o)
+	case linker.PoolLink:
+		return decidePoolLink(o)
+	case linker.OtherLink:
+		return decision{state: Degraded, reason: fmt.Sprintf(
+			"path is a symbolic link to %s, which relinkd did not make: put the executable itself there, or set path to where it is", o.view.Path.Text)}
+	default:
+		return decision{state: Degraded, reason: "path is not a regular file: relinkd manages executables only"}
+	}
+}
+
+func decideGone(o observation) decision {
+	switch {
+	case !o.had && !o.remains:
+		return decision{state: Absent, reason: "nothing is installed at path"}
+	case o.removed != "":
+		return decision{step: stepStandDown, state: Absent, reason: o.removed}
+	case !o.had:
+		return decision{step: stepStandDown, state: Absent, reason: "nothing is installed at path, and there is no copy to lead it to"}
+	case o.wait > 0:
+		return decision{step: stepWait, state: Settling, reason: "path is gone; an installer may be about to make it again", again: o.wait}
+	case o.publish == config.PublishNone:
+		return decision{state: Degraded, reason: "path is gone; the copies go on: install the package again, or relinkd restore"}
+	default:
+		return decision{step: stepPutBack, state: Settling, reason: "path is gone"}
+	}
+}
+
+func decideOurs(o observation) decision {
+	switch {
+	case o.removed != "":
+		return decision{step: stepStandDown, state: Absent, reason: o.removed}
+	case o.publish == config.PublishNone:
+		return decision{step: stepUnpublish, state: Starting, reason: `publish is "none", and path is still our link`}
+	case o.unwound && o.view.Previous.Kind == linker.File:
+		return decision{step: stepUnwind, state: Cloning, reason: "the package manager took its upgrade back"}
+	case o.view.Pristine.Kind != linker.File && !o.complete:
+		return decision{state: Degraded, reason: "the pristine is gone and the copies are not complete: install the package again, or relinkd adopt"}
+	case o.view.Pristine.Kind == linker.File && (!o.sameGen || !o.complete):
+		return decision{step: stepRemake, state: Cloning, reason: "copies are missing or of another generation"}
+	default:
+		return decision{state: Steady}
+	}
+}
+
+func decideFile(o observation) decision {
+	if o.publish == config.PublishNone && o.known && o.complete {
+		return decision{state: Steady}
+	}
+	waiting := Settling
+	if o.publish == config.PublishNone && o.view.Private != "" && !o.known {
+		waiting = Bypassed
+	}
+	switch {
+	case o.refused != nil:
+		return decision{state: Degraded, reason: o.refused.Error()}
+	case o.unwhole != nil:
+		return decision{step: stepWait, state: waiting, reason: o.unwhole.Error(), again: o.wait}
+	default:
+		return decision{step: stepMakeFrom, state: Cloning, reason: "a new source stands at path"}
+	}
+}
+
+func decidePoolLink(o observation) decision {
+	switch {
+	case o.view.Pristine.Kind == linker.File && o.publish != config.PublishNone:
+		return decision{step: stepReclaim, state: Steady, reason: fmt.Sprintf("somebody linked path to %s", o.view.Path.Text)}
+	case o.publish == config.PublishNone:
+		return decision{state: Degraded, reason: fmt.Sprintf(
+			`path is a symbolic link to %s, and publish = "none" needs the packaged file there: use publish = "symlink"`, o.view.Path.Text)}
+	case o.takeOver:
+		return decision{step: stepTakeOver, state: Cloning, reason: "taking over a hand-made pool"}
+	default:
+		return decision{state: Degraded, reason: fmt.Sprintf(
+			"path is a symbolic link to %s that relinkd did not make, a hand-made pool: nothing is touched until relinkd manage", o.view.Path.Text)}
+	}
+}

@@ -1,0 +1,262 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"relinkd/config"
+	"relinkd/fsys"
+	"relinkd/linker"
+	"relinkd/watch/install"
+)
+
+// ensure compares what is wanted with what is there and does what is missing. It is idempotent:
+// events only make it run sooner. It returns after how long it wants to run again at the latest; 0
+// leaves that to the next event or census.
+func (t *target) ensure(ctx context.Context) time.Duration {
+	if !t.active {
+		return 0
+	}
+	if t.released {
+		t.status, t.reason = Released, fmt.Sprintf("not managed by an operator's word: relinkd manage %s", t.name)
+		return 0
+	}
+	now := time.Now()
+	if now.Before(t.retry.until) {
+		t.balance(now)
+		return time.Until(t.retry.until)
+	}
+	// A step changes what the next decision rests on; a handful brings any state to rest.
+	for range 8 {
+		o, err := t.observe(now)
+		if err != nil {
+			return t.giveUp(err)
+		}
+		d := decide(o)
+		t.status, t.reason = d.state, d.reason
+		if d.step == stepNone || d.step == stepWait || t.job != nil {
+			t.rest(now, d, o)
+			return t.soonest(d.again, t.balance(now))
+		}
+		if err := t.act(ctx, d, o); err != nil {
+			return t.giveUp(err)
+		}
+	}
+	return t.soonest(10 * time.Millisecond)
+}
+
+// giveUp is for an error that ends this round of Ensure.
+func (t *target) giveUp(err error) time.Duration {
+	if errors.Is(err, linker.ErrSuperseded) {
+		t.log.Info().Msg("path was replaced while relinkd changed it: looking again")
+		return time.Millisecond
+	}
+	if isAbsent(err) {
+		t.status, t.reason = Absent, err.Error()
+		t.unload()
+		return 0
+	}
+	if t.mustRestart(err) {
+		return 0
+	}
+	t.failed(err)
+	return time.Until(t.retry.until)
+}
+
+// errAbsent says that there is not even a directory to install to.
+var errAbsent = errors.New("the install directory does not exist")
+
+func isAbsent(err error) bool { return errors.Is(err, errAbsent) }
+
+// observe gathers what a decision rests on. It opens and loads what is needed first.
+func (t *target) observe(now time.Time) (observation, error) {
+	o := observation{publish: t.cfg.Publish, takeOver: t.takeOver}
+	if err := t.open(); err != nil {
+		return o, err
+	}
+	var err error
+	if o.repair, err = t.link.RepairNeeded(t.isCopy); err != nil || o.repair != linker.RepairNone {
+		return o, err
+	}
+	if err := t.load(); err != nil {
+		return o, err
+	}
+	if o.view, err = t.link.View(); err != nil {
+		return o, err
+	}
+	o.remains = t.remains(o.view)
+	o.had = t.current > 0
+	o.complete = t.complete()
+	switch o.view.Path.Kind {
+	case linker.Nothing:
+		o.wait = t.install.NoteAbsent(now)
+		if o.wait == 0 || !o.had {
+			o.removed = t.removed()
+		}
+		return o, nil
+	case linker.Ours:
+		o.unwound = !t.link.Put().IsZero() && o.view.Path.Info.ID != t.link.Put()
+		if o.unwound && o.view.Previous.Kind != linker.File {
+			t.link.SetPut(o.view.Path.Info.ID) // somebody made our link again: as good as ours
+		}
+		o.sameGen = t.src != nil && o.view.Pristine.Info.SameContent(t.src.Info())
+		if now.Before(t.removalUntil) {
+			o.removed = t.removed()
+		}
+	case linker.File:
+		o.known = t.src != nil && o.view.Path.Info.SameContent(t.src.Info())
+		if t.cfg.Publish != config.PublishNone || !o.known || !o.complete {
+			t.examine(&o, now)
+		}
+	}
+	t.install.NotePresent(o.view.Path.Kind != linker.Ours)
+	return o, nil
+}
+
+// examine tells whether the file at path can be a source.
+func (t *target) examine(o *observation, now time.Time) {
+	f, err := t.link.Dir().Open(t.base())
+	if err != nil {
+		o.refused = err
+		return
+	}
+	defer f.Close()
+	o.wait, o.refused = t.install.Arrival(f, now)
+	if errors.Is(o.refused, install.ErrIncomplete) {
+		o.unwhole, o.refused = o.refused, nil
+	}
+}
+
+// open opens the install directory, again when another one stands in its place.
+func (t *target) open() error {
+	now, err := os.Stat(t.dirPath())
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: %s", errAbsent, t.dirPath())
+	}
+	if err != nil {
+		return err
+	}
+	if t.link != nil && t.sameDir(now) {
+		return nil
+	}
+	if t.link != nil {
+		t.warn("%s is another directory than before: starting over in it", t.dirPath())
+		t.cancelWork()
+		t.unload()
+	}
+	if err := install.CheckOwners(t.cfg.Path); err != nil {
+		return err
+	}
+	link, err := linker.Open(t.cfg.Path, t.fs)
+	if err != nil {
+		return err
+	}
+	info, err := link.Dir().Stat()
+	if err != nil {
+		link.Close()
+		return err
+	}
+	t.link, t.dirID = link, info.ID
+	if m, err := t.manifest(); err == nil {
+		t.link.SetPut(m.Link)
+	}
+	return nil
+}
+
+func (t *target) sameDir(now os.FileInfo) bool {
+	st, ok := now.Sys().(*syscall.Stat_t)
+	return ok && t.dirID == fsys.ID{Dev: st.Dev, Ino: st.Ino}
+}
+
+// remains reports whether anything of ours for this target exists beside path.
+func (t *target) remains(v linker.View) bool {
+	return v.Private != "" || v.Publish.Kind != linker.Nothing || v.Pristine.Kind != linker.Nothing ||
+		v.Previous.Kind != linker.Nothing || t.pool != nil && len(t.pool.Owned()) > 0
+}
+
+// act does one step.
+func (t *target) act(ctx context.Context, d decision, o observation) error {
+	switch d.step {
+	case stepRecover:
+		repair, err := t.link.Recover(t.isCopy)
+		if err == nil {
+			t.did("recovered: %s", repair)
+			t.reload()
+		}
+		return err
+	case stepMakeFrom:
+		return t.startFromPath(ctx, o)
+	case stepRemake:
+		return t.startFromPristine(ctx)
+	case stepUnwind:
+		return t.unwind(o)
+	case stepReclaim:
+		return t.reclaim(o)
+	case stepTakeOver:
+		return t.startTakeOver(ctx, o)
+	case stepPutBack:
+		return t.putBack(o)
+	case stepStandDown:
+		return t.standDown(d.reason)
+	case stepUnpublish:
+		_, err := t.link.Restore()
+		return err
+	}
+	return nil
+}
+
+// rest is done in each round in which path is as it should be or must be waited for.
+func (t *target) rest(now time.Time, d decision, o observation) {
+	if t.job != nil {
+		t.superviseJob(o)
+		t.status = Cloning
+		if t.cfg.Publish == config.PublishNone && o.view.Path.Kind == linker.File && !o.known {
+			t.status = Bypassed
+		}
+		return
+	}
+	if d.state == Bypassed {
+		t.bypass()
+	}
+	if d.state == Steady {
+		t.reason = t.notice
+		t.retry.reset()
+		t.dropPrevious(now, o)
+		t.takeOver = false
+	}
+}
+
+// soonest is the shortest of those that are not 0.
+func (t *target) soonest(waits ...time.Duration) time.Duration {
+	var least time.Duration
+	for _, w := range waits {
+		if w > 0 && (least == 0 || w < least) {
+			least = w
+		}
+	}
+	return least
+}
+
+// mustRestart reports whether err is that of a directory that was made again under a sandbox: the
+// mount that made the old one writable does not cover the new one, and only a new start of the
+// service makes another. That is asked for once per directory.
+func (t *target) mustRestart(err error) bool {
+	if !errors.Is(err, unix.EROFS) || t.dirID.IsZero() {
+		return false
+	}
+	asked, merr := t.askedRestart()
+	if merr != nil || asked == t.dirID {
+		return false
+	}
+	if err := t.askRestart(t.dirID); err != nil {
+		return false
+	}
+	t.restart = fmt.Errorf("%w: %v", ErrRestart, err)
+	return true
+}

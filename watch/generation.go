@@ -1,0 +1,343 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"relinkd/config"
+	"relinkd/fsys"
+	"relinkd/linker"
+	"relinkd/pool"
+)
+
+// origin is where a source stands while copies are made from it.
+type origin int
+
+const (
+	fromPath     origin = iota // a new source at path, to be published
+	fromPristine               // the pristine: path is ours already
+	fromLinked                 // the copy that a hand-made link at path leads to
+)
+
+// job is the making of copies, which runs off the loop. There is one at a time.
+type job struct {
+	origin origin
+	info   fsys.Info // of the source when the job began
+	path   linker.Standing
+	grow   bool // one more copy of the generation in force
+	began  time.Time
+	ctx    context.Context
+	cancel func()
+}
+
+// start opens a source and begins a job with it: hash it, then clone. Numbers as in DESIGN.md §5,
+// "New source".
+func (t *target) start(ctx context.Context, from origin, at linker.Standing, open func() (*os.File, error)) error {
+	if err := t.link.MakePrivate(); err != nil {
+		return err
+	}
+	if t.pool == nil {
+		t.pool = pool.New(t.link.Dir(), t.link.Private(), t.base())
+	}
+	// 1. The descriptor is kept, so that the file cannot be mistaken for another one later.
+	f, err := open()
+	if err != nil {
+		return err
+	}
+	info, err := fsys.Fstat(f)
+	if err != nil {
+		f.Close()
+		return err
+	}
+	j := &job{origin: from, info: info, path: at, began: time.Now()}
+	j.ctx, j.cancel = context.WithCancel(ctx)
+	t.job = j
+	// 2.
+	if from == fromPath && (t.src == nil || !info.SameContent(t.src.Info())) {
+		t.bypass()
+	}
+	t.log.Info().Str("source", f.Name()).Uint64("inode", info.Ino).Int64("size", info.Size).Msg("a source is read")
+	t.off(func() func() {
+		src, err := pool.ReadSource(j.ctx, f)
+		if err != nil {
+			f.Close()
+		}
+		return func() {
+			if done, err := t.haveSource(j, src, err); done {
+				t.endJob(j, err)
+			}
+		}
+	})
+	return nil
+}
+
+// off runs work off the loop, and on the loop what work returns. cancelWork waits for it.
+func (t *target) off(work func() func()) {
+	t.working++
+	go func() {
+		result := work()
+		t.results <- func() { t.working--; result() }
+	}()
+}
+
+// haveSource is step 1's end and the beginning of step 3: it is known what the source is. done
+// reports that there is nothing left to wait for.
+func (t *target) haveSource(j *job, src *pool.Source, err error) (done bool, _ error) {
+	if err != nil {
+		return true, err
+	}
+	if err := j.ctx.Err(); err != nil {
+		src.Close()
+		return true, err
+	}
+	numbers, err := t.missing(j, src)
+	if err == nil && len(numbers) > 0 {
+		err = t.pool.Check(numbers)
+	}
+	if err != nil {
+		src.Close()
+		return true, err
+	}
+	if len(numbers) == 0 {
+		return true, t.inForce(j, src)
+	}
+	t.clone(j, src, numbers)
+	return false, nil
+}
+
+// missing is the numbers of the copies that must be made from src.
+func (t *target) missing(j *job, src *pool.Source) ([]int, error) {
+	if j.origin == fromLinked {
+		if err := t.takeOverCopies(j, src); err != nil {
+			return nil, err
+		}
+	}
+	if t.remake {
+		return t.numbers(), nil
+	}
+	if t.src == nil || t.src.SHA256() == src.SHA256() {
+		_, rest, err := t.pool.Adopt(j.ctx, src, t.numbers(), &pool.Manifest{})
+		return rest, err
+	}
+	t.wanted = t.cfg.Copies
+	return t.numbers(), nil
+}
+
+// numbers is those of all copies that make up the pool.
+func (t *target) numbers() []int {
+	all := make([]int, t.wanted)
+	for i := range all {
+		all[i] = i + 1
+	}
+	return all
+}
+
+// clone is steps 3 and 4, off the loop.
+func (t *target) clone(j *job, src *pool.Source, numbers []int) {
+	p := t.pool
+	t.off(func() func() {
+		staged, err := p.Stage(j.ctx, src, numbers)
+		if err == nil {
+			if err = staged.Executable(); err != nil {
+				err = errors.Join(err, staged.Discard())
+			}
+		}
+		return func() { t.endJob(j, t.haveCopies(j, src, staged, err)) }
+	})
+}
+
+// haveCopies is step 5: the copies get their names.
+func (t *target) haveCopies(j *job, src *pool.Source, staged *pool.Staged, err error) error {
+	drop := func(err error) error {
+		if !j.grow {
+			src.Close()
+		}
+		return err
+	}
+	if err != nil {
+		return drop(err)
+	}
+	if err := j.ctx.Err(); err != nil {
+		return drop(errors.Join(err, staged.Discard()))
+	}
+	if j.origin == fromPath {
+		if at, err := t.link.Look(); err != nil || !at.Info.SameContent(src.Info()) {
+			return drop(errors.Join(linker.ErrSuperseded, err, staged.Discard()))
+		}
+	}
+	t.replaced(staged.Copies())
+	if err := t.saveStaged(staged); err != nil {
+		return drop(errors.Join(err, staged.Discard()))
+	}
+	committed, err := staged.Commit(j.ctx)
+	if err != nil {
+		return drop(errors.Join(err, t.save()))
+	}
+	if j.grow {
+		t.grown(committed)
+		return t.save()
+	}
+	return t.inForce(j, src)
+}
+
+// replaced remembers the executables that the staged copies are about to replace: processes may run
+// them for long.
+func (t *target) replaced(staged []pool.Copy) {
+	for _, s := range staged {
+		for _, c := range t.pool.Owned() {
+			if c.Number == s.Number {
+				t.stale[c.Info.ID] = true
+			}
+		}
+	}
+}
+
+// inForce ends step 5 and does steps 6 and 7: all copies are made from src, and path comes to lead
+// to them.
+func (t *target) inForce(j *job, src *pool.Source) error {
+	before := t.src
+	fresh := before == nil || before.SHA256() != src.SHA256()
+	// 5. The private link leads to a copy of the new generation before path leads to it.
+	if fresh || t.remake || t.current == 0 || !t.isOwned(t.current) {
+		if err := t.point(1); err != nil {
+			src.Close()
+			return err
+		}
+	}
+	t.src = src
+	if before != nil {
+		if fresh {
+			t.stale[before.Info().ID] = true
+		}
+		t.drop(before)
+	}
+	clear(t.suspect)
+	// 6 and 7.
+	var err error
+	switch {
+	case j.origin == fromPath && t.cfg.Publish == config.PublishSymlink:
+		err = t.link.Publish(src.Info())
+	case j.origin == fromLinked:
+		err = t.link.Reclaim(j.path)
+	}
+	if err != nil {
+		return err
+	}
+	if t.link.NoExchange() && !t.exchange {
+		t.exchange = true
+		t.notice = "this file system cannot exchange two names in one step: a file put at path in the very instant of a change could be lost"
+		t.warn("%s: %s", t.dirPath(), t.notice)
+	}
+	if fresh || t.since.IsZero() {
+		t.since = time.Now()
+	}
+	t.remake = false
+	t.lastCheck = time.Now()
+	t.did("%s leads to %d copies of generation %.12s, made in %s", t.leads(), t.wanted, src.SHA256(), time.Since(j.began).Round(time.Millisecond))
+	return t.save()
+}
+
+// leads names what processes execute.
+func (t *target) leads() string {
+	if t.cfg.Publish == config.PublishNone {
+		return t.link.PrivateLink()
+	}
+	return t.cfg.Path
+}
+
+// endJob is called on the loop with a job's outcome.
+func (t *target) endJob(j *job, err error) {
+	j.cancel()
+	if t.job == j {
+		t.job = nil
+	}
+	switch {
+	case err == nil:
+		t.retry.reset()
+	case errors.Is(err, context.Canceled):
+	case errors.Is(err, linker.ErrSuperseded), errors.Is(err, pool.ErrChanged):
+		t.log.Info().Err(err).Msg("the source was replaced meanwhile: starting over with what stands at path now")
+	case j.grow:
+		t.remember(fmt.Sprintf("%s: cannot grow the pool: %v", t.name, err))
+		t.log.Error().Err(err).Msg("the pool cannot grow")
+		t.growRetry.next(time.Now())
+	default:
+		t.failed(err)
+	}
+}
+
+// superviseJob ends a job whose source is no longer what should be made.
+func (t *target) superviseJob(o observation) {
+	if t.job.origin == fromPath && !o.view.Path.Info.SameContent(t.job.info) {
+		t.job.cancel()
+	}
+}
+
+// cancelWork ends what goes on off the loop and waits until it has cleaned up.
+func (t *target) cancelWork() {
+	if t.job != nil {
+		t.job.cancel()
+	}
+	t.stopVerify()
+	for t.working > 0 {
+		(<-t.results)()
+	}
+}
+
+// startFromPath makes a generation from the file at path.
+func (t *target) startFromPath(ctx context.Context, o observation) error {
+	return t.start(ctx, fromPath, o.view.Path, func() (*os.File, error) { return t.link.Dir().Open(t.base()) })
+}
+
+// startFromPristine makes the copies that are missing, or all, from the pristine.
+func (t *target) startFromPristine(ctx context.Context) error {
+	return t.start(ctx, fromPristine, linker.Standing{}, func() (*os.File, error) {
+		return t.link.Private().Open(t.link.PristineName())
+	})
+}
+
+// grow makes one more copy of the generation in force.
+func (t *target) grow(ctx context.Context, n int) {
+	j := &job{origin: fromPristine, info: t.src.Info(), grow: true, began: time.Now()}
+	j.ctx, j.cancel = context.WithCancel(ctx)
+	if err := t.pool.Check([]int{n}); err != nil {
+		t.endJob(j, err)
+		return
+	}
+	t.job = j
+	t.clone(j, t.src, []int{n})
+}
+
+// grown takes a copy into the pool and moves on to it.
+func (t *target) grown(copies []pool.Copy) {
+	for _, c := range copies {
+		t.wanted = max(t.wanted, c.Number)
+		t.did("grew the pool to %d copies", t.wanted)
+		t.rotate(c.Number, pool.ReasonThreshold)
+	}
+}
+
+// bypass lets new processes run the packaged file at once, where they go by the private link.
+func (t *target) bypass() {
+	if t.cfg.Publish != config.PublishNone || t.current == 0 {
+		return
+	}
+	if err := t.link.Bypass(); err != nil {
+		t.failed(err)
+		return
+	}
+	t.current = 0
+	t.did("%s leads to the packaged file until the copies are made", t.link.PrivateLink())
+}
+
+// point moves the private link without counting it as a rotation.
+func (t *target) point(n int) error {
+	if err := t.link.Rotate(n); err != nil {
+		return err
+	}
+	t.current, t.rotatedAt = n, time.Now()
+	return nil
+}

@@ -1,0 +1,248 @@
+package watch
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"relinkd/fsys"
+	"relinkd/linker"
+	"relinkd/pool"
+)
+
+// load finds out, once after the install directory was opened, which copies stand there and what
+// they were made from, so that a new start of the daemon changes nothing that is right. What was
+// interrupted shows as copies of two generations; Ensure then makes the missing ones.
+func (t *target) load() error {
+	if t.pool != nil || t.link.Private() == nil {
+		return nil
+	}
+	view, err := t.link.View()
+	if err != nil {
+		return err
+	}
+	if t.current, err = t.link.Current(); err != nil {
+		return err
+	}
+	m, err := t.manifest()
+	if err != nil {
+		t.log.Warn().Err(err).Msg("the manifest is of no use")
+	}
+	t.pool = pool.New(t.link.Dir(), t.link.Private(), t.base())
+	numbers := t.existing()
+	for _, s := range t.candidates(view) {
+		src, err := t.source(s.dir, s.name, m)
+		if fsys.NotExist(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		adopted, rest, err := t.pool.Adopt(context.Background(), src, numbers, m)
+		if err != nil {
+			src.Close()
+			return err
+		}
+		numbers = rest
+		if t.src == nil && (len(adopted) > 0 || s.name == t.link.PristineName()) && view.Private != "" {
+			t.src = src
+			t.sinceOf(m, src)
+			continue
+		}
+		src.Close()
+	}
+	if err := t.fallBack(view); err != nil {
+		return err
+	}
+	t.wanted = t.cfg.Copies
+	if t.src == nil {
+		return nil
+	}
+	// Grown copies stay in the pool.
+	for t.wanted < t.cfg.MaxCopies && t.isOwned(t.wanted+1) && t.owned(t.wanted+1).SHA256 == t.src.SHA256() {
+		t.wanted++
+	}
+	for _, id := range m.Stale {
+		t.stale[id] = true
+	}
+	if t.complete() {
+		t.log.Info().Int("copies", t.wanted).Str("generation", t.src.SHA256()).Msg("took over the copies that stand")
+	}
+	return nil
+}
+
+// candidate is a file that copies may have been made from.
+type candidate struct {
+	dir  *fsys.Dir
+	name string
+}
+
+// candidates is those that stand there, the one in force first.
+func (t *target) candidates(v linker.View) []candidate {
+	var all []candidate
+	if v.Pristine.Kind == linker.File {
+		all = append(all, candidate{t.link.Private(), t.link.PristineName()})
+	}
+	if v.Path.Kind == linker.File {
+		all = append(all, candidate{t.link.Dir(), t.base()})
+	}
+	if v.Previous.Kind == linker.File {
+		all = append(all, candidate{t.link.Private(), t.link.PreviousName()})
+	}
+	return all
+}
+
+// source reads a candidate, without hashing it when the manifest knows it.
+func (t *target) source(dir *fsys.Dir, name string, m *pool.Manifest) (*pool.Source, error) {
+	f, err := dir.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := fsys.Fstat(f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	var src *pool.Source
+	if info == m.Pristine && m.SHA256 != "" {
+		src, err = pool.Known(f, m.SHA256)
+	} else {
+		src, err = pool.ReadSource(context.Background(), f)
+	}
+	if err != nil {
+		f.Close()
+	}
+	return src, err
+}
+
+func (t *target) sinceOf(m *pool.Manifest, src *pool.Source) {
+	t.since = m.Since
+	if m.SHA256 != src.SHA256() || m.Since.IsZero() {
+		t.since = time.Now()
+	}
+}
+
+// fallBack takes the linked copy itself as what the copies are compared with, when the pristine is
+// gone while path is still ours.
+func (t *target) fallBack(v linker.View) error {
+	if t.src != nil || v.Path.Kind != linker.Ours || t.current == 0 {
+		return nil
+	}
+	f, err := t.link.Dir().Open(pool.CopyName(t.base(), t.current))
+	if fsys.NotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	src, err := pool.ReadSource(context.Background(), f)
+	if err != nil {
+		f.Close()
+		return err
+	}
+	t.pool.Own(pool.Copy{Number: t.current, Info: src.Info(), SHA256: src.SHA256()})
+	if _, _, err := t.pool.Adopt(context.Background(), src, t.existing(), &pool.Manifest{}); err != nil {
+		src.Close()
+		return err
+	}
+	t.src, t.since = src, time.Now()
+	t.notice = "the pristine is gone: restore will put a clone of a copy at path, with a new inode"
+	t.warn("%s is gone", t.link.Private().Join(t.link.PristineName()))
+	return nil
+}
+
+// existing is the numbers of all files of a copy's name.
+func (t *target) existing() []int {
+	var numbers []int
+	for n := 1; n <= pool.MaxCopies; n++ {
+		if _, err := t.link.Dir().Lstat(pool.CopyName(t.base(), n)); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+// reload forgets what load found, so that it is found out again.
+func (t *target) reload() {
+	if t.src != nil {
+		t.src.Close()
+	}
+	t.src, t.pool, t.current = nil, nil, 0
+}
+
+// isCopy reports whether f has the content of the copies: of the one that the private link leads to.
+func (t *target) isCopy(f *os.File) (bool, error) {
+	n, err := t.link.Current()
+	if err != nil || n == 0 {
+		return false, err
+	}
+	c, err := t.link.Dir().Open(pool.CopyName(t.base(), n))
+	if fsys.NotExist(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	return pool.SameContent(context.Background(), f, c)
+}
+
+// complete reports whether all copies of the pool are there, of one generation and linked to.
+func (t *target) complete() bool {
+	if t.pool == nil || t.src == nil || t.current == 0 || t.remake || len(t.suspect) > 0 {
+		return false
+	}
+	there := 0
+	for _, c := range t.pool.Owned() {
+		if c.Number <= t.wanted && c.SHA256 == t.src.SHA256() {
+			there++
+		}
+	}
+	return there == t.wanted && t.isOwned(t.current)
+}
+
+// owned is what is known of copy n; the zero Copy when it is not ours.
+func (t *target) owned(n int) pool.Copy {
+	for _, c := range t.pool.Owned() {
+		if c.Number == n {
+			return c
+		}
+	}
+	return pool.Copy{}
+}
+
+func (t *target) isOwned(n int) bool { return t.owned(n).Number != 0 }
+
+// manifest is what the last save has left.
+func (t *target) manifest() (*pool.Manifest, error) { return pool.LoadManifest(t.state, t.name) }
+
+// save writes the manifest for the next start.
+func (t *target) save() error { return t.saveManifest(nil) }
+
+// saveStaged writes it ahead of a commit: after a crash in the midst of it both generations' copies
+// are known as ours.
+func (t *target) saveStaged(s *pool.Staged) error { return t.saveManifest(s.Copies()) }
+
+func (t *target) saveManifest(staged []pool.Copy) error {
+	m := &pool.Manifest{Path: t.cfg.Path, Since: t.since, Link: t.link.Put(), Copies: map[int]fsys.Info{}}
+	if t.src != nil {
+		m.SHA256, m.Size, m.Pristine = t.src.SHA256(), t.src.Info().Size, t.src.Info()
+		// A rename has changed the file's ctime since it was read.
+		if now, err := fsys.Fstat(t.src.File()); err == nil && now.SameContent(m.Pristine) {
+			m.Pristine = now
+		}
+	}
+	for _, c := range t.pool.Owned() {
+		m.Copies[c.Number] = c.Info
+	}
+	for _, c := range staged {
+		if m.Staged == nil {
+			m.Staged = map[int]fsys.Info{}
+		}
+		m.Staged[c.Number] = c.Info
+	}
+	for id := range t.stale {
+		m.Stale = append(m.Stale, id)
+	}
+	return m.Save(t.state, t.name)
+}

@@ -1,0 +1,130 @@
+package watch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"relinkd/fsys"
+)
+
+// What relinkd remembers in the state directory, beside the manifests of package pool:
+//
+//	lock             held by flock(2) for as long as a relinkd that may change things runs
+//	NAME.released    the operator released the target
+//	NAME.restart     the install directory for which a new start was asked for
+const (
+	lockName        = "lock"
+	suffixReleased  = ".released"
+	suffixRestart   = ".restart"
+	suffixManifest  = ".json"
+	stateDirectory  = 0o755
+	ownerReadsWrite = 0o600
+)
+
+// lock takes the lock of the state directory, without which nothing may be changed. It lasts until
+// the file is closed, also by the end of the process.
+func lock(dir *fsys.Dir) (*os.File, error) {
+	path := dir.Join(lockName)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, ownerReadsWrite)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock the state directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w (process %s holds %s)", ErrLocked, holder(f), path)
+		}
+		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+	}
+	// For the message above only: the lock itself is the kernel's.
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("cannot write %s: %w", path, err)
+		}
+	}
+	return f, nil
+}
+
+// holder is what the holder of the lock wrote into it.
+func holder(f *os.File) string {
+	var buf [20]byte
+	n, _ := f.ReadAt(buf[:], 0)
+	if pid := strings.TrimSpace(string(buf[:n])); pid != "" {
+		return pid
+	}
+	return "unknown"
+}
+
+// isReleased reads whether the target is released.
+func (t *target) isReleased() (bool, error) {
+	_, err := t.state.Lstat(t.name + suffixReleased)
+	if fsys.NotExist(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// setReleased makes a release, or the end of one, durable.
+func (t *target) setReleased(is bool) error {
+	name := t.name + suffixReleased
+	if is {
+		f, err := t.state.Create("release: create", name, ownerReadsWrite)
+		if err == nil {
+			f.Close()
+		} else if !fsys.Exist(err) {
+			return err
+		}
+	} else if err := t.state.Unlink("manage: unlink", name); err != nil && !fsys.NotExist(err) {
+		return err
+	}
+	return t.state.Sync("release: sync")
+}
+
+// forgetManifest removes the manifest: there are no copies any more.
+func (t *target) forgetManifest() error {
+	err := t.state.Unlink("forget: unlink", t.name+suffixManifest)
+	if fsys.NotExist(err) {
+		return nil
+	}
+	return err
+}
+
+// askedRestart is the install directory for which a new start was last asked for.
+func (t *target) askedRestart() (fsys.ID, error) {
+	data, err := os.ReadFile(t.state.Join(t.name + suffixRestart))
+	if errors.Is(err, os.ErrNotExist) {
+		return fsys.ID{}, nil
+	}
+	var id fsys.ID
+	if err == nil {
+		err = json.Unmarshal(data, &id)
+	}
+	return id, err
+}
+
+// askRestart remembers that a new start was asked for because of dir.
+func (t *target) askRestart(dir fsys.ID) error {
+	data, err := json.Marshal(dir)
+	if err != nil {
+		return err
+	}
+	name := t.name + suffixRestart
+	if err := t.state.Unlink("restart: unlink", name); err != nil && !fsys.NotExist(err) {
+		return err
+	}
+	f, err := t.state.Create("restart: create", name, ownerReadsWrite)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.Write(data)
+	return err
+}

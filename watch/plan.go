@@ -1,0 +1,99 @@
+package watch
+
+import (
+	"fmt"
+	"time"
+
+	"relinkd/config"
+	"relinkd/linker"
+	"relinkd/pool"
+)
+
+// plan is what Ensure would do now, in order. It changes nothing.
+func (t *target) plan() (TargetPlan, error) {
+	p := TargetPlan{Target: t.name, Path: t.cfg.Path, State: t.status, Steps: []string{}}
+	if t.released {
+		p.State = Released
+		return p, nil
+	}
+	o, err := t.observe(time.Now())
+	if isAbsent(err) {
+		p.State = Absent
+		return p, nil
+	}
+	if err != nil {
+		return p, fmt.Errorf("%w: %v", ErrRefused, err)
+	}
+	d := decide(o)
+	p.State = d.state
+	if d.state == Degraded {
+		return p, fmt.Errorf("%w: %s: %s", ErrRefused, t.cfg.Path, d.reason)
+	}
+	if d.step == stepMakeFrom || d.step == stepRemake || d.step == stepTakeOver {
+		if err := t.planCopies(); err != nil {
+			return p, err
+		}
+	}
+	p.Steps = append(p.Steps, t.steps(d, o)...)
+	return p, nil
+}
+
+// planCopies refuses what cloning would refuse.
+func (t *target) planCopies() error {
+	p := t.pool
+	if p == nil {
+		p = pool.New(t.link.Dir(), t.link.Private(), t.base())
+	}
+	if t.takeOver {
+		return nil
+	}
+	if err := p.Check(t.numbers()); err != nil {
+		return fmt.Errorf("%w: %v", ErrRefused, err)
+	}
+	return nil
+}
+
+// steps puts a decision into words.
+func (t *target) steps(d decision, o observation) []string {
+	switch d.step {
+	case stepNone:
+		return nil
+	case stepWait:
+		return []string{fmt.Sprintf("wait: %s", d.reason)}
+	case stepRecover:
+		return []string{d.reason}
+	case stepMakeFrom:
+		return append([]string{t.cloneStep(o.view.Path)}, t.publishSteps(o)...)
+	case stepRemake:
+		return []string{fmt.Sprintf("clone the copies of %s that are missing or differ", t.link.PristineName())}
+	case stepUnwind:
+		return []string{"return to the source before the upgrade that the package manager took back"}
+	case stepReclaim:
+		return []string{fmt.Sprintf("exchange the link to %s at %s for relinkd's own", o.view.Path.Text, t.cfg.Path)}
+	case stepTakeOver:
+		return []string{fmt.Sprintf("take over the hand-made pool, with %s as the source", o.view.Path.Text)}
+	case stepPutBack:
+		return []string{fmt.Sprintf("put relinkd's link back at %s", t.cfg.Path)}
+	case stepStandDown:
+		return []string{fmt.Sprintf("remove link, copies and %s: %s", linker.PrivateDir, d.reason)}
+	case stepUnpublish:
+		return []string{fmt.Sprintf("put the pristine back at %s", t.cfg.Path)}
+	}
+	return []string{d.reason}
+}
+
+func (t *target) cloneStep(at linker.Standing) string {
+	return fmt.Sprintf("clone %s (inode %d, %d bytes) %d times: %s to %s", t.cfg.Path, at.Info.Ino, at.Info.Size,
+		t.wanted, pool.CopyName(t.base(), 1), pool.CopyName(t.base(), t.wanted))
+}
+
+func (t *target) publishSteps(o observation) []string {
+	steps := []string{fmt.Sprintf("point %s at %s", t.link.PrivateLink(), pool.CopyName(t.base(), 1))}
+	if t.cfg.Publish == config.PublishSymlink {
+		steps = append(steps, fmt.Sprintf("exchange %s for a symbolic link to it, keeping the file as %s", t.cfg.Path, t.link.PristineName()))
+	}
+	if o.view.Pristine.Kind == linker.File {
+		steps = append(steps, fmt.Sprintf("keep the pristine before it as %s while the package manager may take the upgrade back", t.link.PreviousName()))
+	}
+	return steps
+}

@@ -1,0 +1,244 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"relinkd/config"
+)
+
+// Status is the state of everything at one instant.
+func (w *Watcher) Status(context.Context) (*Status, error) {
+	stats := w.table.Stats()
+	s := &Status{
+		Version:             w.version,
+		Accounting:          stats.Accounting,
+		AccountingReason:    stats.AccountingReason,
+		Overflows:           stats.Overflows,
+		UnreadableProcesses: stats.Unreadable,
+		Targets:             []TargetStatus{},
+	}
+	w.mu.Lock()
+	loops := w.sorted()
+	s.ConfigError = w.cfgError
+	s.LastError = w.removed
+	w.mu.Unlock()
+	var last time.Time
+	for _, l := range loops {
+		shown := l.shown.Load()
+		s.Targets = append(s.Targets, shown.TargetStatus)
+		if shown.lastErr != "" && !shown.lastErrAt.Before(last) {
+			s.LastError, last = shown.lastErr, shown.lastErrAt
+		}
+	}
+	return s, nil
+}
+
+// Plan tells what Ensure would do now for each target.
+func (w *Watcher) Plan(ctx context.Context) (*Plan, error) {
+	loops, err := w.each("")
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Targets: []TargetPlan{}}
+	var failed []error
+	for _, l := range loops {
+		var tp TargetPlan
+		var perr error
+		if err := l.do(ctx, l.gone, func() { tp, perr = l.plan() }); err != nil {
+			return nil, err
+		}
+		p.Targets = append(p.Targets, tp)
+		failed = append(failed, perr)
+	}
+	return p, errors.Join(failed...)
+}
+
+// Verify checks every copy of one target, or of all, against its source.
+func (w *Watcher) Verify(ctx context.Context, target string) (*Verification, error) {
+	loops, err := w.each(target)
+	if err != nil {
+		return nil, err
+	}
+	v := &Verification{Targets: []TargetVerification{}}
+	for _, l := range loops {
+		type outcome struct {
+			found TargetVerification
+			err   error
+		}
+		done := make(chan outcome, 1)
+		err := l.do(ctx, l.gone, func() {
+			if err := l.look(); err != nil {
+				done <- outcome{err: err}
+				return
+			}
+			l.verify(func(found TargetVerification, err error) { done <- outcome{found, err} })
+		})
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case o := <-done:
+			if o.err != nil {
+				return nil, fmt.Errorf("cannot verify %s: %w", l.name, o.err)
+			}
+			v.Targets = append(v.Targets, o.found)
+		case <-l.gone:
+			return nil, errStopped
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return v, nil
+}
+
+// Manage ends the release of a target and returns when the target has settled.
+func (w *Watcher) Manage(ctx context.Context, target string) (*Report, error) {
+	return w.settle(ctx, target, func(l *loop) (*waiter, error) { return l.manage() })
+}
+
+// Reclone makes all copies of a target again and returns when that is done.
+func (w *Watcher) Reclone(ctx context.Context, target string) (*Report, error) {
+	return w.settle(ctx, target, func(l *loop) (*waiter, error) { return l.reclone() })
+}
+
+// Adopt installs file as the new source of a target and returns when it is in force.
+func (w *Watcher) Adopt(ctx context.Context, target, file string) (*Report, error) {
+	return w.settle(ctx, target, func(l *loop) (*waiter, error) { return l.adopt(ctx, file) })
+}
+
+// settle begins something on a target's loop and waits until the target has settled.
+func (w *Watcher) settle(ctx context.Context, target string, begin func(*loop) (*waiter, error)) (*Report, error) {
+	l, err := w.find(target)
+	if err != nil {
+		return nil, err
+	}
+	var wait *waiter
+	var berr error
+	if err := l.do(ctx, l.gone, func() { wait, berr = begin(l) }); err != nil {
+		return nil, err
+	}
+	if berr != nil {
+		return nil, berr
+	}
+	select {
+	case err := <-wait.done:
+		if err != nil {
+			return nil, err
+		}
+		return wait.report, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Restore gives path back and makes the target released.
+func (w *Watcher) Restore(ctx context.Context, target string, force bool) (*Report, error) {
+	return w.direct(ctx, target, func(l *loop) (*Report, error) { return l.restore(force) })
+}
+
+// Rotate moves the private link by an operator's word.
+func (w *Watcher) Rotate(ctx context.Context, target string, to int) (*Report, error) {
+	return w.direct(ctx, target, func(l *loop) (*Report, error) { return l.rotateBy(to) })
+}
+
+// direct does something on a target's loop that is over when it returns.
+func (w *Watcher) direct(ctx context.Context, target string, act func(*loop) (*Report, error)) (*Report, error) {
+	l, err := w.find(target)
+	if err != nil {
+		return nil, err
+	}
+	var r *Report
+	var aerr error
+	if err := l.do(ctx, l.gone, func() { r, aerr = act(l); l.show() }); err != nil {
+		return nil, err
+	}
+	return r, aerr
+}
+
+// Reload reads the configuration again and acts on what has changed. A bad one changes nothing and
+// shows in the status.
+func (w *Watcher) Reload(ctx context.Context) (*Report, error) {
+	w.reloading.Lock()
+	defer w.reloading.Unlock()
+	cfg, err := w.load()
+	if err != nil {
+		w.mu.Lock()
+		w.cfgError = err.Error()
+		w.mu.Unlock()
+		w.log.Error().Err(err).Msg("the configuration is not reloaded")
+		return nil, fmt.Errorf("%w: nothing has changed: %w", ErrRefused, err)
+	}
+	r := &Report{Done: []string{}, Warnings: []string{}}
+	w.mu.Lock()
+	old := w.cfg
+	w.cfgError = ""
+	w.mu.Unlock()
+	for _, line := range config.RestartNeeded(old, cfg) {
+		r.Warnings = append(r.Warnings, line)
+	}
+	if err := w.dropTargets(ctx, old, cfg, r); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	w.cfg = cfg
+	w.mu.Unlock()
+	w.table.SetInterval(cfg.Census.Interval)
+	for _, t := range cfg.Targets {
+		before, had := old.Target(t.Name)
+		l, err := w.find(t.Name)
+		if err != nil {
+			return nil, err
+		}
+		if !had {
+			r.Done = append(r.Done, "added "+t.Name)
+		}
+		if err := l.do(ctx, l.gone, func() { l.configure(t, cfg.Census) }); err != nil {
+			return nil, err
+		}
+		if had && !reflect.DeepEqual(before, t) {
+			r.Done = append(r.Done, "changed "+t.Name)
+		}
+	}
+	w.log.Info().Str("done", strings.Join(r.Done, ", ")).Msg("configuration reloaded")
+	return r, nil
+}
+
+// dropTargets restores the targets that are gone from the configuration, and those whose path or
+// publish has changed, which are published anew.
+func (w *Watcher) dropTargets(ctx context.Context, old, cfg *config.Config, r *Report) error {
+	for _, t := range old.Targets {
+		now, stays := cfg.Target(t.Name)
+		if stays && now.Path == t.Path && now.Publish == t.Publish {
+			continue
+		}
+		w.mu.Lock()
+		l := w.loops[t.Name]
+		w.mu.Unlock()
+		if l == nil {
+			continue
+		}
+		var undone *Report
+		var uerr error
+		if err := l.do(ctx, l.gone, func() { undone, uerr = l.leaveTarget() }); err != nil {
+			return err
+		}
+		if uerr != nil {
+			return fmt.Errorf("nothing has changed: cannot restore %s: %w", t.Path, uerr)
+		}
+		l.end()
+		w.mu.Lock()
+		delete(w.loops, t.Name)
+		w.mu.Unlock()
+		r.Done = append(r.Done, undone.Done...)
+		r.Warnings = append(r.Warnings, undone.Warnings...)
+		if !stays {
+			r.Done = append(r.Done, "removed "+t.Name)
+		}
+	}
+	return nil
+}

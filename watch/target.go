@@ -1,0 +1,324 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"relinkd/config"
+	"relinkd/fsys"
+	"relinkd/linker"
+	"relinkd/pool"
+	"relinkd/watch/install"
+	"relinkd/watch/proctable"
+)
+
+// target is one managed executable. Its loop is the only goroutine that touches what is below the
+// line; everything else goes through do.
+type target struct {
+	name    string
+	log     zerolog.Logger
+	state   *fsys.Dir // the state directory
+	table   *proctable.Table
+	fs      *fsys.FS
+	kick    chan struct{} // capacity 1: look again
+	calls   chan func()   // what others ask of the loop
+	results chan func()   // what work off the loop comes back with
+	first   chan struct{} // closed after the first Ensure
+	shown   atomic.Pointer[shown]
+	// ---
+	cfg      config.Target
+	active   bool // Ensure may change things; false for verbs that act without a daemon
+	install  *install.Watcher
+	stopW    func() // ends install's Run
+	follower *proctable.Follower
+
+	link    *linker.Link // nil while the install directory is missing
+	dirID   fsys.ID      // the directory that link has open
+	pool    *pool.Pool   // nil until loaded
+	src     *pool.Source // what the copies in force were made from; nil for none
+	since   time.Time    // when that generation was published
+	current int          // number of the copy that the private link leads to, 0 for none
+	wanted  int          // numbers 1 to wanted make up the pool
+
+	released  bool
+	takeOver  bool // the operator asked to manage a hand-made pool
+	remake    bool // the operator asked for all copies anew
+	job       *job
+	verifying *verification // the check of all copies that is under way
+	working   int           // pieces of work off the loop whose results are still to come
+	status    State
+	reason    string
+	notice    string // what is worth telling although all is well
+	lastErr   string
+	lastErrAt time.Time
+	retry     backoff
+	growRetry backoff
+
+	stale        map[fsys.ID]bool // replaced executables that processes may still run
+	suspect      map[int]bool     // copies to look at closely
+	relinked     int              // how often somebody linked path elsewhere
+	removalUntil time.Time        // a removal of the package may be going on until then
+	locksFree    time.Time        // since when the package managers' locks are seen free
+	lastCheck    time.Time        // of every copy's metadata
+	nextVerify   time.Time        // of every copy's content
+	verifyEvery  time.Duration
+	restart      error // set when only a new start can help
+
+	rotatedAt time.Time
+	rotations RotationsByReason
+	peak      int
+	saturated bool
+	mark      int
+	counted   time.Time // the census that was last acted upon
+	exchange  bool      // the lack of RENAME_EXCHANGE was told
+
+	waiters []*waiter
+}
+
+// waiter is an operator who waits for the target to settle.
+type waiter struct {
+	report *Report
+	done   chan error
+}
+
+func newTarget(w *Watcher, cfg config.Target) *target {
+	t := &target{
+		name:        cfg.Name,
+		log:         w.log.With().Str("target", cfg.Name).Logger(),
+		state:       w.state,
+		table:       w.table,
+		fs:          w.fs,
+		kick:        make(chan struct{}, 1),
+		calls:       make(chan func()),
+		results:     make(chan func()),
+		first:       make(chan struct{}),
+		cfg:         cfg,
+		status:      Starting,
+		wanted:      cfg.Copies,
+		stale:       map[fsys.ID]bool{},
+		suspect:     map[int]bool{},
+		verifyEvery: w.cfg.Census.Verify,
+		nextVerify:  time.Now().Add(w.cfg.Census.Verify),
+	}
+	t.follower = t.table.Follow(t.wake)
+	t.show()
+	return t
+}
+
+// wake makes the loop look again soon. It never blocks.
+func (t *target) wake() {
+	select {
+	case t.kick <- struct{}{}:
+	default:
+	}
+}
+
+// do runs fn on the loop and waits for it. It gives up when ctx ends or the loop is gone.
+func (t *target) do(ctx context.Context, gone <-chan struct{}, fn func()) error {
+	done := make(chan struct{})
+	select {
+	case t.calls <- func() { defer close(done); fn() }:
+		<-done
+		return nil
+	case <-gone:
+		return fmt.Errorf("%w: target %s is no longer configured", ErrNoTarget, t.name)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run is the loop: it ensures, shows what came of it, and waits for the next reason to look. It ends
+// with ctx, leaving what stands on disk as it is, or with ErrRestart.
+func (t *target) run(ctx context.Context, active bool) error {
+	t.active = active
+	defer t.close()
+	t.watch(ctx)
+	var err error
+	if t.released, err = t.isReleased(); err != nil {
+		return fmt.Errorf("cannot tell whether %s is released: %w", t.name, err)
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		again := t.ensure(ctx)
+		t.show()
+		t.answer()
+		select {
+		case <-t.first:
+		default:
+			close(t.first)
+		}
+		if t.restart != nil {
+			return t.restart
+		}
+		if again > 0 {
+			timer.Reset(again)
+		} else {
+			timer.Stop()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case call := <-t.calls:
+			call()
+		case result := <-t.results:
+			result()
+		case <-t.kick:
+		case <-t.install.C():
+			t.retry.reset()
+		case <-timer.C:
+		}
+	}
+}
+
+// watch starts watching the install directory; without a daemon nothing is watched, and a file at
+// path counts as complete when it has rested.
+func (t *target) watch(ctx context.Context) {
+	t.install = install.New(install.Options{
+		Path:  t.cfg.Path,
+		Quiet: t.cfg.Settle.Quiet,
+		Max:   t.cfg.Settle.Max,
+		Log:   t.log,
+	})
+	ctx, cancel := context.WithCancel(ctx)
+	if !t.active {
+		t.stopW = cancel
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := t.install.Run(ctx); err != nil {
+			t.log.Error().Err(err).Msg("the install directory is not watched")
+		}
+	}()
+	t.stopW = func() { cancel(); <-done }
+	select {
+	case <-t.install.Ready():
+	case <-ctx.Done():
+	}
+}
+
+// close gives up everything that is held in memory.
+func (t *target) close() {
+	t.cancelWork()
+	t.stopW()
+	t.unload()
+	t.follower.Close()
+	for _, w := range t.waiters {
+		w.done <- errors.New("relinkd is stopping")
+	}
+	t.waiters = nil
+}
+
+// unload forgets the pool and closes the install directory.
+func (t *target) unload() {
+	if t.src != nil {
+		t.src.Close()
+		t.src = nil
+	}
+	if t.link != nil {
+		t.link.Close()
+	}
+	t.link, t.pool, t.current, t.dirID = nil, nil, 0, fsys.ID{}
+	clear(t.suspect)
+}
+
+// settled reports whether the target is where it will stay until something happens.
+func (t *target) settled() bool {
+	switch t.status {
+	case Starting, Settling, Cloning:
+		return false
+	case Bypassed, Steady:
+		return t.job == nil
+	}
+	return true
+}
+
+// answer tells those who wait for the target to settle.
+func (t *target) answer() {
+	if !t.settled() || len(t.waiters) == 0 {
+		return
+	}
+	var err error
+	if t.status == Degraded {
+		err = fmt.Errorf("%w: %s: %s", ErrRefused, t.cfg.Path, t.reason)
+	}
+	for _, w := range t.waiters {
+		w.done <- err
+	}
+	t.waiters = nil
+}
+
+// wait adds a waiter that collects what is done from now on.
+func (t *target) wait() *waiter {
+	w := &waiter{report: &Report{Target: t.name}, done: make(chan error, 1)}
+	t.waiters = append(t.waiters, w)
+	return w
+}
+
+// unwait takes a waiter back.
+func (t *target) unwait(w *waiter) {
+	t.waiters = slices.DeleteFunc(t.waiters, func(x *waiter) bool { return x == w })
+}
+
+// did tells the log and those who wait what was done.
+func (t *target) did(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	t.log.Info().Msg(line)
+	for _, w := range t.waiters {
+		w.report.Done = append(w.report.Done, line)
+	}
+}
+
+// warn tells the log and those who wait what they must know.
+func (t *target) warn(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	t.log.Warn().Msg(line)
+	for _, w := range t.waiters {
+		w.report.Warnings = append(w.report.Warnings, line)
+	}
+}
+
+// remember keeps what went wrong for the status.
+func (t *target) remember(what string) {
+	t.lastErr, t.lastErrAt = what, time.Now()
+}
+
+// failed notes that err kept the target from where it should be. It is tried again after a while
+// that grows, or when something happens in the install directory.
+func (t *target) failed(err error) {
+	t.remember(fmt.Sprintf("%s: %v", t.name, err))
+	wait := t.retry.next(time.Now())
+	t.log.Error().Err(err).Stringer("retry_in", wait).Msg("degraded")
+	t.status, t.reason = Degraded, err.Error()
+}
+
+// backoff spaces out attempts that keep failing.
+type backoff struct {
+	wait  time.Duration
+	until time.Time
+}
+
+// next notes a failure at now and returns the wait before the next attempt: 1 s, doubled each
+// time up to a minute.
+func (b *backoff) next(now time.Time) time.Duration {
+	b.wait = min(max(2*b.wait, time.Second), time.Minute)
+	b.until = now.Add(b.wait)
+	return b.wait
+}
+
+func (b *backoff) reset() { *b = backoff{} }
+
+// dirPath is the install directory.
+func (t *target) dirPath() string { return filepath.Dir(t.cfg.Path) }
+
+// base is path's own name.
+func (t *target) base() string { return filepath.Base(t.cfg.Path) }

@@ -1,0 +1,220 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"relinkd/config"
+	"relinkd/linker"
+	"relinkd/pool"
+	"relinkd/watch/install"
+)
+
+// The verbs of one target. Each runs on the loop; those that return a waiter are done when the target
+// has settled.
+
+// manage ends a release and lets Ensure take the target over, a hand-made pool too.
+func (t *target) manage() (*waiter, error) {
+	if err := t.setReleased(false); err != nil {
+		return nil, err
+	}
+	t.released, t.takeOver, t.active = false, true, true
+	t.retry.reset()
+	t.status = Starting
+	w := t.wait()
+	t.wake()
+	return w, nil
+}
+
+// restore puts path back as it was without relinkd, takes everything of ours away, and makes the
+// target released, so that no start takes it over again. With publish = "none" the private link
+// stays, leading to path, until force says that nothing names it any more.
+func (t *target) restore(force bool) (*Report, error) {
+	r := &Report{Target: t.name}
+	// First of all, so that a crash in the midst of it is not followed by taking over again.
+	if err := t.setReleased(true); err != nil {
+		return nil, err
+	}
+	t.released = true
+	t.cancelWork()
+	if err := t.undo(force, r); err != nil {
+		return nil, fmt.Errorf("cannot restore %s: %w", t.cfg.Path, err)
+	}
+	for _, line := range r.Done {
+		t.log.Info().Msg(line)
+	}
+	return r, nil
+}
+
+func (t *target) undo(force bool, r *Report) error {
+	err := t.open()
+	if errors.Is(err, errAbsent) {
+		r.Done = append(r.Done, fmt.Sprintf("nothing is installed at %s", t.cfg.Path))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if t.link.Private() == nil {
+		r.Done = append(r.Done, fmt.Sprintf("%s was not managed: nothing to restore", t.cfg.Path))
+		return nil
+	}
+	if err := t.prepareRestore(r); err != nil {
+		return err
+	}
+	kept, err := t.link.Restore()
+	if err != nil {
+		return err
+	}
+	at, err := t.link.Look()
+	if err != nil {
+		return err
+	}
+	if kept {
+		r.Done = append(r.Done, fmt.Sprintf("kept what stands at %s (inode %d)", t.cfg.Path, at.Info.Ino))
+	} else {
+		r.Done = append(r.Done, fmt.Sprintf("restored %s, the packaged file (inode %d)", t.cfg.Path, at.Info.Ino))
+	}
+	return t.clearAway(force, r)
+}
+
+// clearAway removes the copies and, unless cyrus.conf may name it, the private link.
+func (t *target) clearAway(force bool, r *Report) error {
+	copies := len(t.pool.Owned())
+	var left []string
+	var err error
+	if t.cfg.Publish == config.PublishNone && !force {
+		left, err = t.removeCopies()
+		r.Warnings = append(r.Warnings, fmt.Sprintf(
+			"%s stays and leads to %s: a service whose program is missing stops Cyrus. Name %s in cyrus.conf again, restart Cyrus, then: relinkd restore %s --force",
+			t.link.PrivateLink(), t.cfg.Path, t.cfg.Path, t.name))
+	} else {
+		left, err = t.dismantle()
+	}
+	if err != nil {
+		return err
+	}
+	r.Done = append(r.Done, fmt.Sprintf("removed %d copies", copies-len(left)))
+	for _, name := range left {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%s is left: relinkd did not make it", name))
+	}
+	t.unload()
+	return t.forgetManifest()
+}
+
+// prepareRestore mends what a crash has left and makes sure that there is a pristine where one is
+// needed.
+func (t *target) prepareRestore(r *Report) error {
+	if _, err := t.link.Recover(t.isCopy); err != nil {
+		return err
+	}
+	t.reload()
+	if err := t.load(); err != nil {
+		return err
+	}
+	v, err := t.link.View()
+	if err != nil {
+		return err
+	}
+	needed := v.Path.Kind == linker.Ours || v.Path.Kind == linker.PoolLink || v.Path.Kind == linker.Nothing
+	if !needed || v.Pristine.Kind == linker.File {
+		return nil
+	}
+	if t.src == nil {
+		return errors.New("neither the packaged file nor a copy of it is left: install the package again")
+	}
+	r.Warnings = append(r.Warnings, "the packaged file is gone: a clone of a copy takes its place, with a new inode")
+	return pool.CloneAs(context.Background(), t.src, t.link.Private(), t.link.PristineName())
+}
+
+// rotateBy moves the private link by an operator's word: to copy number to, or with 0 to the least
+// loaded other copy.
+func (t *target) rotateBy(to int) (*Report, error) {
+	if t.released || t.current == 0 || t.src == nil {
+		return nil, fmt.Errorf("%w: %s has no copies in force (%s%s)", ErrRefused, t.name, t.status, because(t.reason))
+	}
+	loads := t.loads(t.follower.Counts())
+	found := false
+	if to == 0 {
+		to, found = pool.Least(loads, t.current)
+	} else {
+		for _, l := range loads {
+			found = found || l.Number == to
+		}
+	}
+	switch {
+	case !found && to == 0:
+		return nil, fmt.Errorf("%w: %s has no other copy", ErrRefused, t.name)
+	case !found:
+		return nil, fmt.Errorf("%w: %s has no copy number %d: it has 1 to %d", ErrRefused, t.name, to, t.wanted)
+	case to == t.current:
+		return nil, fmt.Errorf("%w: %s leads to %s already", ErrRefused, t.link.PrivateLink(), pool.CopyName(t.base(), to))
+	}
+	from := pool.CopyName(t.base(), t.current)
+	if !t.rotate(to, reasonOperator) {
+		return nil, errors.New(t.reason)
+	}
+	return &Report{Target: t.name, Done: []string{fmt.Sprintf("rotated from %s to %s", from, pool.CopyName(t.base(), to))}}, nil
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}
+
+// reclone makes all copies again from the source in force.
+func (t *target) reclone() (*waiter, error) {
+	if t.released || t.src == nil {
+		return nil, fmt.Errorf("%w: %s has no source in force (%s%s)", ErrRefused, t.name, t.status, because(t.reason))
+	}
+	t.remake = true
+	t.retry.reset()
+	t.status = Cloning
+	w := t.wait()
+	t.wake()
+	return w, nil
+}
+
+// adopt puts file at path as if it had been installed there, with the owner and the mode of the
+// source in force; Ensure then treats it as the new source that it is.
+func (t *target) adopt(ctx context.Context, file string) (*waiter, error) {
+	if t.cfg.Publish == config.PublishNone {
+		return nil, fmt.Errorf(`%w: with publish = "none" path is not relinkd's to change: install %s at %s`, ErrRefused, file, t.cfg.Path)
+	}
+	if t.released || t.src == nil {
+		return nil, fmt.Errorf("%w: %s has no source in force (%s%s)", ErrRefused, t.name, t.status, because(t.reason))
+	}
+	t.cancelWork()
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w: cannot adopt: %v", ErrRefused, err)
+	}
+	src, err := pool.ReadSource(ctx, f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%w: cannot adopt %s: %v", ErrRefused, file, err)
+	}
+	defer src.Close()
+	w := t.wait()
+	err = t.link.Insert(t.src.Info(),
+		func(name string) error { return pool.CloneAs(ctx, src, t.link.Private(), name) },
+		func(f *os.File) error {
+			if err := install.Complete(f, t.dirPath()); err != nil {
+				return fmt.Errorf("%w: cannot adopt %s: %v", ErrRefused, file, err)
+			}
+			return nil
+		})
+	if err != nil {
+		t.unwait(w)
+		return nil, err
+	}
+	t.did("put %s at %s", file, t.cfg.Path)
+	t.retry.reset()
+	t.status = Cloning
+	t.wake()
+	return w, nil
+}

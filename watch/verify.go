@@ -1,0 +1,109 @@
+package watch
+
+import (
+	"context"
+	"time"
+
+	"relinkd/pool"
+)
+
+// verification is a check of every copy against the source, which runs off the loop.
+type verification struct {
+	src    *pool.Source
+	cancel func()
+	done   []func(TargetVerification, error)
+}
+
+// verify checks every copy of the pool, and calls done on the loop with what was found. A check that
+// is under way serves all who ask meanwhile.
+func (t *target) verify(done func(TargetVerification, error)) {
+	if t.verifying != nil {
+		t.verifying.done = append(t.verifying.done, done)
+		return
+	}
+	if t.src == nil || t.pool == nil {
+		done(TargetVerification{Target: t.name, Copies: []CopyFinding{}}, nil)
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	v := &verification{src: t.src, cancel: cancel, done: []func(TargetVerification, error){done}}
+	t.verifying = v
+	p, numbers, base := t.pool, t.numbers(), t.base()
+	found := TargetVerification{Target: t.name, SHA256: v.src.SHA256(), Copies: []CopyFinding{}}
+	t.off(func() func() {
+		var err error
+		for _, n := range numbers {
+			var problem string
+			if problem, err = p.Verify(ctx, v.src, n); err != nil {
+				break
+			}
+			found.Copies = append(found.Copies, CopyFinding{Name: pool.CopyName(base, n), Problem: problem})
+		}
+		return func() { t.verified(v, found, err) }
+	})
+}
+
+// look finds out what stands there without changing anything.
+func (t *target) look() error {
+	if t.released {
+		return nil
+	}
+	err := t.open()
+	if err == nil {
+		err = t.load()
+	}
+	if isAbsent(err) {
+		return nil
+	}
+	return err
+}
+
+// verified lets Ensure mend what a check found, and tells those who asked.
+func (t *target) verified(v *verification, found TargetVerification, err error) {
+	v.cancel()
+	t.verifying = nil
+	if v.src != t.src {
+		v.src.Close() // replaced meanwhile, and kept open for the check
+	}
+	if err == nil && v.src == t.src && t.active {
+		for _, c := range found.Copies {
+			if n := pool.CopyNumber(t.base(), c.Name); c.Problem != "" && !t.suspect[n] {
+				t.warn("%s %s: it is cloned again", c.Name, c.Problem)
+				t.distrust(n)
+			}
+		}
+	}
+	for _, done := range v.done {
+		done(found, err)
+	}
+}
+
+// verifyDue begins the check that census.verify asks for.
+func (t *target) verifyDue(now time.Time) {
+	if now.Before(t.nextVerify) || t.job != nil {
+		return
+	}
+	t.nextVerify = now.Add(t.verifyEvery)
+	t.verify(func(found TargetVerification, err error) {
+		if err != nil {
+			t.remember(t.name + ": " + err.Error())
+			t.log.Error().Err(err).Msg("the copies could not be checked")
+		}
+	})
+}
+
+// stopVerify ends a check that is under way.
+func (t *target) stopVerify() {
+	if t.verifying != nil {
+		t.verifying.cancel()
+	}
+}
+
+// drop closes a source, or leaves that to the check that still reads it.
+func (t *target) drop(src *pool.Source) {
+	if t.verifying != nil && t.verifying.src == src {
+		t.verifying.cancel()
+		return
+	}
+	src.Close()
+}

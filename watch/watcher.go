@@ -1,0 +1,264 @@
+// Package watch is the reactive watcher: for each target one goroutine owns all state, compares what
+// is wanted with what is there, and acts through pool and linker. Events only make it look sooner.
+// It must never end because of what it finds on disk, save to be started anew (ErrRestart).
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"relinkd/config"
+	"relinkd/fsys"
+	"relinkd/watch/proctable"
+)
+
+// The kinds of errors that callers tell apart with errors.Is.
+var (
+	ErrLocked   = errors.New("another relinkd is at work")     // from New
+	ErrNoTarget = errors.New("no such target")                 // the configuration does not name it
+	ErrRefused  = errors.New("refused")                        // not possible as things stand
+	ErrRestart  = errors.New("relinkd has to be started anew") // from Run: exit code 75
+	errStopped  = errors.New("relinkd is stopping: try again") // of a verb that came too late
+)
+
+// Options is what a Watcher needs beside the configuration.
+type Options struct {
+	Version string
+	Log     zerolog.Logger
+	Load    func() (*config.Config, error) // reads the configuration again, for Reload
+	Proc    string                         // where procfs is mounted; "" is /proc
+	FS      *fsys.FS                       // nil is the plain file system
+}
+
+// Watcher is the whole of relinkd's work. It implements Service, while Run runs and without it: then
+// each verb acts by itself and nothing is watched.
+type Watcher struct {
+	version string
+	log     zerolog.Logger
+	load    func() (*config.Config, error)
+	fs      *fsys.FS
+	state   *fsys.Dir
+	locked  *os.File
+	table   *proctable.Table
+	ready   chan struct{}
+
+	ctx  context.Context // ends with Close; what loops run under when Run does not
+	stop func()
+
+	reloading sync.Mutex // held by Reload; taken before mu
+
+	mu       sync.Mutex // guards what follows
+	cfg      *config.Config
+	loops    map[string]*loop
+	watching bool // Run runs
+	fatal    chan error
+	cfgError string
+	removed  string // why a target that is no longer configured could not be restored
+}
+
+// loop is a target whose loop runs.
+type loop struct {
+	*target
+	cancel func()
+	gone   chan struct{} // closed when the loop has ended
+}
+
+// New opens the state directory, which it makes where it is missing, and takes its lock: ErrLocked
+// when another relinkd has it. It changes nothing else. Close it.
+func New(cfg *config.Config, o Options) (*Watcher, error) {
+	if o.Proc == "" {
+		o.Proc = "/proc"
+	}
+	if err := os.MkdirAll(cfg.State.Dir, stateDirectory); err != nil {
+		return nil, fmt.Errorf("cannot make the state directory: %w", err)
+	}
+	state, err := fsys.OpenDir(cfg.State.Dir, o.FS)
+	if err != nil {
+		return nil, err
+	}
+	locked, err := lock(state)
+	if err != nil {
+		state.Close()
+		return nil, err
+	}
+	table, err := proctable.New(proctable.Options{Proc: o.Proc, Interval: cfg.Census.Interval})
+	if err != nil {
+		locked.Close()
+		state.Close()
+		return nil, err
+	}
+	w := &Watcher{
+		version: o.Version,
+		log:     o.Log,
+		load:    o.Load,
+		fs:      o.FS,
+		state:   state,
+		locked:  locked,
+		table:   table,
+		ready:   make(chan struct{}),
+		cfg:     cfg,
+		loops:   map[string]*loop{},
+		fatal:   make(chan error, 1),
+	}
+	w.ctx, w.stop = context.WithCancel(context.Background())
+	return w, nil
+}
+
+// Run manages every configured target that is not released until ctx ends, then returns nil and
+// leaves a working link. ErrRestart asks to be started anew.
+func (w *Watcher) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.table.Run(ctx) })
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-w.fatal:
+			return err
+		}
+	})
+	w.mu.Lock()
+	w.watching = true
+	for _, cfg := range w.cfg.Targets {
+		w.begin(cfg)
+	}
+	loops := w.sorted()
+	w.mu.Unlock()
+
+	g.Go(func() error {
+		for _, l := range loops {
+			select {
+			case <-l.first:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		select {
+		case <-w.table.Ready():
+			close(w.ready)
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	err := g.Wait()
+	w.endAll()
+	return err
+}
+
+// Ready is closed when every target's directory is watched and was looked at, and a first census is
+// complete.
+func (w *Watcher) Ready() <-chan struct{} { return w.ready }
+
+// Close ends what runs and gives the lock back.
+func (w *Watcher) Close() error {
+	w.stop()
+	w.endAll()
+	return errors.Join(w.table.Close(), w.locked.Close(), w.state.Close())
+}
+
+// begin starts the loop of a target. w.mu is held.
+func (w *Watcher) begin(cfg config.Target) *loop {
+	ctx, cancel := context.WithCancel(w.ctx)
+	l := &loop{target: newTarget(w, cfg), cancel: cancel, gone: make(chan struct{})}
+	w.loops[cfg.Name] = l
+	active := w.watching
+	go func() {
+		defer close(l.gone)
+		if err := l.run(ctx, active); err != nil {
+			select {
+			case w.fatal <- err:
+			default:
+			}
+		}
+	}()
+	return l
+}
+
+// endAll ends all loops and waits for them.
+func (w *Watcher) endAll() {
+	w.mu.Lock()
+	loops := w.sorted()
+	clear(w.loops)
+	w.watching = false
+	w.mu.Unlock()
+	for _, l := range loops {
+		l.end()
+	}
+}
+
+func (l *loop) end() {
+	l.cancel()
+	<-l.gone
+}
+
+// sorted is the loops in the order of their names. w.mu is held.
+func (w *Watcher) sorted() []*loop {
+	var loops []*loop
+	for _, cfg := range w.cfg.Targets {
+		if l := w.loops[cfg.Name]; l != nil {
+			loops = append(loops, l)
+		}
+	}
+	slices.SortFunc(loops, func(a, b *loop) int {
+		if a.name < b.name {
+			return -1
+		}
+		return 1
+	})
+	return loops
+}
+
+// find is the loop of a target, started for the verb when Run does not run.
+func (w *Watcher) find(name string) (*loop, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	cfg, ok := w.cfg.Target(name)
+	if !ok {
+		return nil, fmt.Errorf("%w: %q: the configuration has %s", ErrNoTarget, name, names(w.cfg))
+	}
+	if w.ctx.Err() != nil {
+		return nil, errStopped
+	}
+	if l := w.loops[name]; l != nil {
+		return l, nil
+	}
+	return w.begin(cfg), nil
+}
+
+func names(cfg *config.Config) string {
+	list := ""
+	for i, t := range cfg.Targets {
+		if i > 0 {
+			list += ", "
+		}
+		list += t.Name
+	}
+	return list
+}
+
+// each is the loops of one target, or of all for "".
+func (w *Watcher) each(target string) ([]*loop, error) {
+	if target != "" {
+		l, err := w.find(target)
+		return []*loop{l}, err
+	}
+	w.mu.Lock()
+	targets := w.cfg.Targets
+	w.mu.Unlock()
+	var loops []*loop
+	for _, cfg := range targets {
+		l, err := w.find(cfg.Name)
+		if err != nil {
+			return nil, err
+		}
+		loops = append(loops, l)
+	}
+	return loops, nil
+}
