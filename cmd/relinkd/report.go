@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"relinkd/watch"
+)
+
+// printReport says what a verb did on out, and what the operator must know on errOut.
+func (a *app) printReport(r *watch.Report) {
+	prefix := ""
+	if r.Target != "" {
+		prefix = r.Target + ": "
+	}
+	for _, line := range r.Done {
+		fmt.Fprintf(a.out, "%s%s\n", prefix, line)
+	}
+	for _, line := range r.Warnings {
+		fmt.Fprintf(a.errOut, "relinkd: warning: %s%s\n", prefix, line)
+	}
+}
+
+// reported turns a change into what askDaemon and askOrAct take: one that prints its report.
+func (a *app) reported(change func(watch.Service) (*watch.Report, error)) func(watch.Service) error {
+	return func(svc watch.Service) error {
+		r, err := change(svc)
+		if err != nil {
+			return err
+		}
+		a.printReport(r)
+		return nil
+	}
+}
+
+// allTargets is the names of all configured targets.
+func allTargets(ctx context.Context, svc watch.Service) ([]string, error) {
+	st, err := svc.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(st.Targets))
+	for i, t := range st.Targets {
+		names[i] = t.Name
+	}
+	return names, nil
+}
+
+// printJSON writes a document for programs, indented for people.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/signal"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"relinkd/config"
+)
+
+// app is what all verbs share.
+type app struct {
+	configFile string // --config
+	socket     string // --socket; "" leaves it to the configuration
+	out        io.Writer
+	errOut     io.Writer
+}
+
+// run is the whole program: it returns its exit code. The first SIGINT or SIGTERM asks it to stop in
+// an orderly way, the second one kills it at once.
+func run(args []string, out, errOut io.Writer) int {
+	ctx, restore := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer restore()
+	context.AfterFunc(ctx, restore)
+
+	a := &app{out: out, errOut: errOut}
+	root := a.rootCmd()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	complain(errOut, err)
+	return exitCode(err)
+}
+
+func (a *app) rootCmd() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "relinkd",
+		Short: "Spread the processes of one program over copies of its executable",
+		Long: `relinkd keeps identical copies of one executable, lets its name lead to one of
+them, and moves on to the least loaded copy before any passes its threshold.
+
+` + exitHelp,
+		Example: "  relinkd check-config\n  relinkd plan\n  relinkd status",
+		Args:    noVerb,
+		RunE: func(*cobra.Command, []string) error {
+			return &usageError{"say what to do: `relinkd --help` lists the verbs"}
+		},
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef(cmd, "%v", err)
+	})
+	root.PersistentFlags().StringVar(&a.configFile, "config", config.DefaultFile, "configuration `FILE`")
+	root.PersistentFlags().StringVar(&a.socket, "socket", "", "control socket `PATH`, in place of control.socket")
+	root.AddCommand(
+		a.runCmd(), a.statusCmd(), a.planCmd(),
+		a.manageCmd(), a.restoreCmd(), a.rotateCmd(), a.recloneCmd(), a.adoptCmd(),
+		a.verifyCmd(), a.reloadCmd(), a.checkConfigCmd(), a.demoCmd(), a.versionCmd(),
+	)
+	return root
+}
+
+// noVerb refuses what stands where a verb should.
+func noVerb(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return &usageError{fmt.Sprintf("there is no verb %q: `relinkd --help` lists them", args[0])}
+	}
+	return nil
+}
+
+// usagef is an error in the way that cmd was called.
+func usagef(cmd *cobra.Command, format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...) + fmt.Sprintf(": see `%s --help`", cmd.CommandPath())}
+}
+
+// takes checks the arguments of a verb: the names in order, of which the last ones may be left out if
+// they are in brackets.
+func takes(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > len(names) {
+			return usagef(cmd, "%q is one argument too many", args[len(names)])
+		}
+		for i, name := range names {
+			if i >= len(args) && !strings.HasPrefix(name, "[") {
+				return usagef(cmd, "%s is missing", name)
+			}
+			if i < len(args) && args[i] == "" {
+				return usagef(cmd, "%s is empty", strings.Trim(name, "[]"))
+			}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"strings"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"relinkd/control"
+	"relinkd/watch"
+)
+
+func (a *app) runCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Be the daemon",
+		Long: `run manages every configured target that is not released, until SIGTERM or SIGINT: it
+then stops and leaves a working link. A second signal kills it at once, which leaves a
+working link too. SIGHUP has it read its configuration again.`,
+		Example: "  relinkd run\n  relinkd run --config ./relinkd.toml --socket ./relinkd.sock",
+		Args:    takes(),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runDaemon(cmd.Context()) },
+	}
+}
+
+// runDaemon starts the parts of the daemon and returns when ctx has ended or one of them has failed,
+// and all have stopped.
+func (a *app) runDaemon(ctx context.Context) (err error) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, unix.SIGHUP) // from here on it does not kill
+	defer signal.Stop(hup)
+
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	log, err := newLogger(cfg.Log, a.errOut)
+	if err != nil {
+		return err
+	}
+	w, err := watch.New(cfg, watch.Options{Version: buildVersion(), Log: log, Load: a.load})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	ln, err := control.Listen(cfg.Control.Socket, cfg.Control.Group)
+	if err != nil {
+		return err
+	}
+	log.Info().Str("version", buildVersion()).Str("socket", cfg.Control.Socket).Msg("relinkd starts")
+
+	systemd := manager{log}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.Run(ctx) })
+	g.Go(func() error { return control.NewServer(w, log).Serve(ctx, ln) })
+	g.Go(func() error { systemd.follow(ctx, w.Ready()); return nil })
+	g.Go(func() error { reloadOn(ctx, hup, w, systemd, log); return nil })
+	err = g.Wait()
+	log.Info().AnErr("error", err).Msg("relinkd stops")
+	return err
+}
+
+// reloadOn is the task that reloads the configuration at each signal. One that fails changes nothing,
+// and shows in the status.
+func reloadOn(ctx context.Context, hup <-chan os.Signal, svc watch.Service, systemd manager, log zerolog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+		}
+		systemd.reloading()
+		report, err := svc.Reload(ctx)
+		systemd.ready()
+		if err != nil {
+			log.Error().Err(err).Msg("cannot reload the configuration")
+			continue
+		}
+		for _, warning := range report.Warnings {
+			log.Warn().Msg(warning)
+		}
+		log.Info().Str("done", strings.Join(report.Done, "; ")).Msg("reloaded the configuration")
+	}
+}

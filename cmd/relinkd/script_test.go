@@ -1,0 +1,368 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+
+	"relinkd/control"
+	"relinkd/internal/standin"
+)
+
+func TestMain(m *testing.M) {
+	unix.Umask(0o022)                        // a script's files must not be writable by others
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // else every relinkd takes a second to end
+	for _, name := range []string{"NOTIFY_SOCKET", "JOURNAL_STREAM"} {
+		os.Unsetenv(name) // the caller's service manager is not to hear of us
+	}
+	testscript.Main(m, map[string]func(){"relinkd": main})
+}
+
+// TestScripts runs every script of test/cli. relinkd in a script is this package's main in a process
+// of its own. In each *.toml of a script, $WORK is the script's directory.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("..", "..", "test", "cli", "testdata"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup:               setupScript,
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Getuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":      cmdExits,
+			"standin":    cmdStandin,
+			"hold":       cmdHold,
+			"daemon":     cmdDaemon,
+			"signal":     cmdSignal,
+			"stop":       cmdStop,
+			"waitstatus": cmdWaitStatus,
+			"waitfile":   cmdWaitFile,
+			"remember":   cmdRemember,
+			"unchanged":  cmdUnchanged,
+			"chown":      cmdChown,
+			"mount":      cmdMount,
+			"deadsocket": cmdDeadSocket,
+			"asnobody":   cmdAsNobody,
+			"isa":        cmdIsA,
+			"patch":      cmdPatch,
+		},
+	})
+}
+
+func setupScript(env *testscript.Env) error {
+	if err := os.Chmod(env.WorkDir, 0o755); err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(env.WorkDir, "*.toml"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		text = []byte(strings.ReplaceAll(string(text), "$WORK", env.WorkDir))
+		if err := os.WriteFile(file, text, 0o644); err != nil {
+			return err
+		}
+	}
+	env.Setenv("GORACE", os.Getenv("GORACE"))
+	env.Setenv("conf", "--config="+filepath.Join(env.WorkDir, "relinkd.toml"))
+	env.Values[daemonKey{}] = new(scriptDaemon)
+	env.Values[treesKey{}] = map[string]string{}
+	return nil
+}
+
+// exits CODE PROGRAM [ARG...]: the program must end with that code. What it printed is there for
+// stdout and stderr.
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "exits CODE PROGRAM [ARG...]")
+	checkExit(ts, args[0], ts.Exec(args[1], args[2:]...))
+}
+
+func checkExit(ts *testscript.TestScript, want string, err error) {
+	code := 0
+	if ee := new(exec.ExitError); errors.As(err, &ee) {
+		code = ee.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(code) != want {
+		ts.Fatalf("exit code is %d, want %s", code, want)
+	}
+}
+
+// standin PATH VERSION: an executable appears at PATH by rename, as a package manager installs it.
+func cmdStandin(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "standin PATH VERSION")
+	path := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+	ts.Check(standin.Write(path, args[1]))
+}
+
+// hold PATH N: N processes run PATH until the script ends.
+func cmdHold(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "hold PATH N")
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	for range n {
+		cmd := exec.Command(ts.MkAbs(args[0]))
+		stdin, err := cmd.StdinPipe()
+		ts.Check(err)
+		ts.Check(cmd.Start())
+		ts.Defer(func() {
+			stdin.Close()
+			cmd.Wait()
+		})
+	}
+}
+
+type daemonKey struct{}
+
+// scriptDaemon is the daemon of a script, which has one at a time.
+type scriptDaemon struct {
+	cmd  *exec.Cmd
+	done chan error // takes what Wait returned
+}
+
+func (d *scriptDaemon) kill() {
+	if d.cmd != nil {
+		d.cmd.Process.Kill()
+		<-d.done
+		d.cmd = nil
+	}
+}
+
+// daemon [ARG...]: `relinkd $conf run ARG...` runs in the background and logs to daemon.log.
+func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 0, "daemon [ARG...]")
+	d := ts.Value(daemonKey{}).(*scriptDaemon)
+	if d.cmd != nil {
+		ts.Fatalf("there is a daemon already")
+	}
+	log, err := os.OpenFile(ts.MkAbs("daemon.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	ts.Check(err)
+	defer log.Close()
+	program, err := exec.LookPath("relinkd")
+	ts.Check(err)
+	cmd := exec.Command(program, append([]string{ts.Getenv("conf"), "run"}, args...)...)
+	cmd.Dir = ts.Getenv("WORK")
+	cmd.Stdout, cmd.Stderr = log, log
+	ts.Check(cmd.Start())
+	d.cmd, d.done = cmd, make(chan error, 1)
+	go func() { d.done <- cmd.Wait() }()
+	ts.Defer(d.kill)
+}
+
+// signal NAME: the daemon gets the signal.
+func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1, "signal NAME")
+	number := unix.SignalNum("SIG" + args[0])
+	if number == 0 {
+		ts.Fatalf("no such signal: %s", args[0])
+	}
+	ts.Check(ts.Value(daemonKey{}).(*scriptDaemon).cmd.Process.Signal(number))
+}
+
+// stop [CODE]: the daemon gets SIGTERM and must end with the code, 0 if none is given. With KILL for
+// CODE it is killed instead.
+func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 0, "stop [CODE]")
+	d := ts.Value(daemonKey{}).(*scriptDaemon)
+	code := "0"
+	if len(args) > 0 {
+		code = args[0]
+	}
+	if code == "KILL" {
+		d.kill()
+		return
+	}
+	ts.Check(d.cmd.Process.Signal(unix.SIGTERM))
+	select {
+	case err := <-d.done:
+		d.cmd = nil
+		checkExit(ts, code, err)
+	case <-time.After(30 * time.Second):
+		ts.Fatalf("the daemon does not stop")
+	}
+}
+
+// waitstatus CONDITION...: waits until the first target's status, or the document above it, meets all
+// conditions: FIELD=VALUE or FIELD~REGEXP, a list standing for its length.
+func cmdWaitStatus(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1, "waitstatus CONDITION...")
+	client := control.NewClient(filepath.Join(ts.Getenv("WORK"), "run", "relinkd.sock"))
+	var last string
+	waitUntil(ts, func() bool {
+		st, err := client.Status(context.Background())
+		if err != nil {
+			last = err.Error()
+			return false
+		}
+		text, err := json.MarshalIndent(st, "", " ")
+		ts.Check(err)
+		last = string(text)
+		fields := map[string]any{}
+		if len(st.Targets) > 0 {
+			target, err := json.Marshal(st.Targets[0])
+			ts.Check(err)
+			ts.Check(json.Unmarshal(target, &fields))
+		}
+		ts.Check(json.Unmarshal(text, &fields))
+		for _, cond := range args {
+			if !meets(ts, fields, cond) {
+				return false
+			}
+		}
+		return true
+	}, func() string { return strings.Join(args, " ") + ", have: " + last })
+}
+
+var conditionForm = regexp.MustCompile(`^([a-z_]+)([=~])(.*)$`)
+
+func meets(ts *testscript.TestScript, fields map[string]any, cond string) bool {
+	m := conditionForm.FindStringSubmatch(cond)
+	if m == nil {
+		ts.Fatalf("%q is no condition", cond)
+	}
+	value, ok := fields[m[1]]
+	if !ok {
+		ts.Fatalf("the status has no %s", m[1])
+	}
+	if list, ok := value.([]any); ok {
+		value = len(list)
+	}
+	text := fmt.Sprint(value)
+	if m[2] == "=" {
+		return text == m[3]
+	}
+	return regexp.MustCompile(m[3]).MatchString(text)
+}
+
+// waitfile FILE REGEXP: waits until the file matches.
+func cmdWaitFile(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "waitfile FILE REGEXP")
+	pattern := regexp.MustCompile(args[1])
+	var text []byte
+	waitUntil(ts, func() bool {
+		text, _ = os.ReadFile(ts.MkAbs(args[0]))
+		return pattern.Match(text)
+	}, func() string { return fmt.Sprintf("%s to match %s, have: %s", args[0], args[1], text) })
+}
+
+// waitUntil looks until cond holds; what says what was waited for.
+func waitUntil(ts *testscript.TestScript, cond func() bool, what func() string) {
+	for deadline := time.Now().Add(20 * time.Second); !cond(); {
+		if time.Now().After(deadline) {
+			log, _ := os.ReadFile(ts.MkAbs("daemon.log"))
+			ts.Fatalf("waited in vain for %s\ndaemon.log:\n%s", what(), log)
+		}
+		time.Sleep(5 * time.Millisecond) // between two looks, not instead of one
+	}
+}
+
+// chown UID FILE...: the files get another owner.
+func cmdChown(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "chown UID FILE...")
+	uid, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for _, file := range args[1:] {
+		ts.Check(os.Lchown(ts.MkAbs(file), uid, uid))
+	}
+}
+
+// mount OPTION DIR: a small tmpfs is mounted on DIR until the script ends.
+func cmdMount(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "mount noexec|readonly DIR")
+	flags := map[string]uintptr{"noexec": unix.MS_NOEXEC, "readonly": unix.MS_RDONLY}[args[0]]
+	dir := ts.MkAbs(args[1])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	ts.Check(unix.Mount("relinkd-test", dir, "tmpfs", flags, "size=1m,mode=0755"))
+	ts.Defer(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+}
+
+// deadsocket PATH: a socket stands there on which nobody listens.
+func cmdDeadSocket(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1, "deadsocket PATH")
+	path := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	ts.Check(err)
+	defer unix.Close(fd)
+	ts.Check(unix.Bind(fd, &unix.SockaddrUnix{Name: path}))
+}
+
+// asnobody CODE PROGRAM [ARG...]: like exits, as an ordinary user to whom the script's directory is
+// open. It needs root.
+func cmdAsNobody(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "asnobody CODE PROGRAM [ARG...]")
+	program, err := exec.LookPath(args[1])
+	ts.Check(err)
+	for _, path := range []string{program, ts.Getenv("WORK")} {
+		for dir := path; dir != "/"; dir = filepath.Dir(dir) {
+			st, err := os.Stat(dir)
+			ts.Check(err)
+			ts.Check(os.Chmod(dir, st.Mode()|0o011))
+		}
+	}
+	const nobody = "65534"
+	checkExit(ts, args[0], ts.Exec("setpriv", append([]string{
+		"--reuid=" + nobody, "--regid=" + nobody, "--clear-groups", program}, args[2:]...)...))
+}
+
+// isa KIND FILE: FILE is a regular file, or a link to what is named. KIND is file, or link:TEXT.
+func cmdIsA(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "isa file|link:TEXT FILE")
+	path := ts.MkAbs(args[1])
+	st, err := os.Lstat(path)
+	ts.Check(err)
+	got := st.Mode().Type().String()
+	switch {
+	case st.Mode().IsRegular():
+		got = "file"
+	case st.Mode().Type() == os.ModeSymlink:
+		text, err := os.Readlink(path)
+		ts.Check(err)
+		got = "link:" + text
+	}
+	if got != args[0] {
+		ts.Fatalf("%s is a %s, want a %s", path, got, args[0])
+	}
+}
+
+// patch FILE OFFSET BYTE: one byte of the file is overwritten in place.
+func cmdPatch(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 3, "patch FILE OFFSET BYTE")
+	offset, err := strconv.ParseInt(args[1], 0, 64)
+	ts.Check(err)
+	value, err := strconv.ParseUint(args[2], 0, 8)
+	ts.Check(err)
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_WRONLY, 0)
+	ts.Check(err)
+	defer f.Close()
+	_, err = f.WriteAt([]byte{byte(value)}, offset)
+	ts.Check(err)
+}
+
+func wantArgs(ts *testscript.TestScript, neg bool, args []string, least int, usage string) {
+	if neg || len(args) < least {
+		ts.Fatalf("usage: %s", usage)
+	}
+}
