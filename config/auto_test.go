@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"relinkd/linker"
 )
 
 func TestAuto(t *testing.T) {
@@ -89,6 +91,30 @@ func TestOneFile(t *testing.T) {
 		if diff := cmp.Diff(wanted, problems(t, Options{File: write(t, text), Root: root})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}
+	}
+}
+
+// TestAutoProblemOnce reports what path = "auto" finds at the target's own line, and not at all when
+// the path that was given instead is refused.
+func TestAutoProblemOnce(t *testing.T) {
+	root := t.TempDir()
+	place(t, root+"/usr/cyrus/libexec/imapd")
+	place(t, root+"/usr/cyrus/bin/imapd")
+	for text, want := range map[string]string{
+		"[log]\n[target.imapd]\n[target.imapd.settle]": `relinkd.toml:2: target.imapd.path: found "auto", but imapd is in ROOT/usr/cyrus/libexec ` +
+			`and in ROOT/usr/cyrus/bin, allowed: the path of one of them: set path = "ROOT/usr/cyrus/libexec/imapd"`,
+		"[target.imapd]\npath = 3": `relinkd.toml:2: target.imapd.path: found 3, allowed: "auto" or ` + plainPath,
+	} {
+		if diff := cmp.Diff([]string{want}, problems(t, Options{File: write(t, text), Root: root})); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
+// TestPrivateDir keeps config's word for the private directory that of the package which makes it.
+func TestPrivateDir(t *testing.T) {
+	if privateDir != linker.PrivateDir {
+		t.Errorf("config looks into %s, linker makes %s", privateDir, linker.PrivateDir)
 	}
 }
 

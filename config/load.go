@@ -100,7 +100,6 @@ func decode(ko *koanf.Koanf) (*Config, error) {
 	}
 	err := ko.UnmarshalWithConf("", &all, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		ErrorUnused: true,
-		MatchName:   func(key, field string) bool { return key == field },
 	}})
 	if err != nil {
 		return nil, err

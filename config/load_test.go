@@ -212,14 +212,15 @@ func TestTypedFlags(t *testing.T) {
 // TestVariableFindsTarget matches a variable with a target's name, whatever its letters.
 func TestVariableFindsTarget(t *testing.T) {
 	c := load(t, Options{
-		File: write(t, "[target.IMAP-Proxy]\n[target.imapd]\n"),
+		File: write(t, "[target.IMAP-Proxy]\n[target.imapd]\n[target.\"v2.4\"]\n"),
 		Root: t.TempDir(),
-		Env:  []string{"RELINKD_TARGET__IMAP_PROXY__SETTLE__QUIET=5s", "RELINKD_TARGET__IMAPD__MAX_COPIES=61"},
+		Env:  []string{"RELINKD_TARGET__IMAP_PROXY__SETTLE__QUIET=5s", "RELINKD_TARGET__IMAPD__MAX_COPIES=61", "RELINKD_TARGET__V2_4__THRESHOLD=5"},
 	})
 	proxy, _ := c.Target("IMAP-Proxy")
 	imapd, _ := c.Target("imapd")
-	if proxy.Settle.Quiet != 5*time.Second || imapd.MaxCopies != 61 || imapd.Settle.Quiet != time.Second {
-		t.Errorf("got %+v and %+v", proxy, imapd)
+	dot, _ := c.Target("v2.4")
+	if proxy.Settle.Quiet != 5*time.Second || imapd.MaxCopies != 61 || imapd.Settle.Quiet != time.Second || dot.Threshold != 5 {
+		t.Errorf("got %+v, %+v and %+v", proxy, imapd, dot)
 	}
 }
 

@@ -154,6 +154,8 @@ func TestFileProblems(t *testing.T) {
 			`relinkd.toml:4: state.dir: found "/opt/deep/state", which is inside /opt of target imapd, allowed: a directory outside it`}},
 		{"install directory around the default state.dir", "[target.imapd]\npath = \"/var/lib/relinkd/imapd\"", []string{
 			`relinkd.toml:2: target.imapd.path: found "/var/lib/relinkd/imapd", a directory that holds state.dir (/var/lib/relinkd), allowed: another directory, or another state.dir`}},
+		{"no word of the default state.dir when another is refused", "[target.imapd]\npath = \"/var/lib/relinkd/imapd\"\n[state]\ndir = \"state\"", []string{
+			`relinkd.toml:4: state.dir: found "state", allowed: ` + plainPath}},
 		{"state.dir beside the install directory", "\n[state]\ndir = \"/optional\"", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -118,7 +118,7 @@ func (l *loader) stateOutside(dir string, t *Target) {
 
 // group reports a group that the host does not have.
 func (l *loader) group(name string) {
-	if name == "" || l.refused["control.group"] {
+	if name == "" {
 		return
 	}
 	_, err := user.LookupGroup(name)
