@@ -23,12 +23,17 @@ func (w *Watcher) Status(context.Context) (*Status, error) {
 		Targets:             []TargetStatus{},
 	}
 	w.mu.Lock()
-	loops := w.sorted()
+	defer w.mu.Unlock()
 	s.ConfigError = w.cfgError
-	s.LastError = w.removed
-	w.mu.Unlock()
 	var last time.Time
-	for _, l := range loops {
+	for _, cfg := range w.cfg.Targets {
+		l := w.loops[cfg.Name]
+		if l == nil { // no daemon, or it is being published anew
+			s.Targets = append(s.Targets, TargetStatus{
+				Name: cfg.Name, Path: cfg.Path, Publish: string(cfg.Publish), State: Starting, Copies: []CopyStatus{},
+			})
+			continue
+		}
 		shown := l.shown.Load()
 		s.Targets = append(s.Targets, shown.TargetStatus)
 		if shown.lastErr != "" && !shown.lastErrAt.Before(last) {
@@ -190,10 +195,7 @@ func (w *Watcher) Reload(ctx context.Context) (*Report, error) {
 	w.table.SetInterval(cfg.Census.Interval)
 	for _, t := range cfg.Targets {
 		before, had := old.Target(t.Name)
-		l, err := w.find(t.Name)
-		if err != nil {
-			return nil, err
-		}
+		l := w.ensureLoop(t)
 		if !had {
 			r.Done = append(r.Done, "added "+t.Name)
 		}

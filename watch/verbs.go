@@ -82,7 +82,7 @@ func (t *target) undo(force bool, r *Report) error {
 
 // clearAway removes the copies and, unless cyrus.conf may name it, the private link.
 func (t *target) clearAway(force bool, r *Report) error {
-	copies := len(t.pool.Owned())
+	before := len(t.pool.Owned())
 	var left []string
 	var err error
 	if t.cfg.Publish == config.PublishNone && !force {
@@ -96,7 +96,7 @@ func (t *target) clearAway(force bool, r *Report) error {
 	if err != nil {
 		return err
 	}
-	r.Done = append(r.Done, fmt.Sprintf("removed %d copies", copies-len(left)))
+	r.Done = append(r.Done, fmt.Sprintf("removed %d copies", before-len(t.pool.Owned())))
 	for _, name := range left {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%s is left: relinkd did not make it", name))
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 
 	"github.com/rs/zerolog"
@@ -60,7 +59,6 @@ type Watcher struct {
 	watching bool // Run runs
 	fatal    chan error
 	cfgError string
-	removed  string // why a target that is no longer configured could not be restored
 }
 
 // loop is a target whose loop runs.
@@ -129,7 +127,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	for _, cfg := range w.cfg.Targets {
 		w.begin(cfg)
 	}
-	loops := w.sorted()
+	loops := w.all()
 	w.mu.Unlock()
 
 	g.Go(func() error {
@@ -184,7 +182,7 @@ func (w *Watcher) begin(cfg config.Target) *loop {
 // endAll ends all loops and waits for them.
 func (w *Watcher) endAll() {
 	w.mu.Lock()
-	loops := w.sorted()
+	loops := w.all()
 	clear(w.loops)
 	w.watching = false
 	w.mu.Unlock()
@@ -198,20 +196,14 @@ func (l *loop) end() {
 	<-l.gone
 }
 
-// sorted is the loops in the order of their names. w.mu is held.
-func (w *Watcher) sorted() []*loop {
+// all is the loops in the order of the configuration. w.mu is held.
+func (w *Watcher) all() []*loop {
 	var loops []*loop
 	for _, cfg := range w.cfg.Targets {
 		if l := w.loops[cfg.Name]; l != nil {
 			loops = append(loops, l)
 		}
 	}
-	slices.SortFunc(loops, func(a, b *loop) int {
-		if a.name < b.name {
-			return -1
-		}
-		return 1
-	})
 	return loops
 }
 
@@ -229,7 +221,20 @@ func (w *Watcher) find(name string) (*loop, error) {
 	if l := w.loops[name]; l != nil {
 		return l, nil
 	}
+	if w.watching {
+		return nil, fmt.Errorf("%w: %s is being published anew: try again", ErrRefused, name)
+	}
 	return w.begin(cfg), nil
+}
+
+// ensureLoop is the loop of a target, begun when there is none.
+func (w *Watcher) ensureLoop(cfg config.Target) *loop {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l := w.loops[cfg.Name]; l != nil {
+		return l
+	}
+	return w.begin(cfg)
 }
 
 func names(cfg *config.Config) string {

@@ -14,7 +14,7 @@ import (
 
 // watched is the inotify watch on the directory.
 type watched struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // taken before Watcher.mu
 	inotify *fsnotify.Watcher
 	id      fsys.ID // the directory under watch, zero when there is none
 	reason  string  // why there is none, as it was last logged
@@ -38,6 +38,8 @@ func (d *watched) close() {
 // looking. Call it at every census while Run runs: an unmount ends a watch without an event.
 func (w *Watcher) Check() error {
 	poke(w.learn)
+	w.dirs.mu.Lock()
+	defer w.dirs.mu.Unlock() // whoever gets nil finds everything marked
 	renewed, err := w.rewatch()
 	if renewed || err != nil {
 		w.mu.Lock()
@@ -50,11 +52,10 @@ func (w *Watcher) Check() error {
 	return err
 }
 
-// rewatch makes sure that the directory is under watch; renewed tells that it was not.
+// rewatch makes sure that the directory is under watch; renewed tells that it was not. The caller
+// holds dirs.mu.
 func (w *Watcher) rewatch() (renewed bool, err error) {
 	d := &w.dirs
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if d.closed {
 		return false, fmt.Errorf("cannot watch %s: the watch has ended", w.dir)
 	}

@@ -36,6 +36,14 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// play is a command that plays a role in a process of its own.
+func play(program, role string, args ...string) *exec.Cmd {
+	cmd := exec.Command(program, args...)
+	// The race detector would have it linger for a second at its end.
+	cmd.Env = append(os.Environ(), roleEnv+"="+role, "GORACE=atexit_sleep_ms=0")
+	return cmd
+}
+
 // playLocker takes a record lock on a file, "read" or "write", says so, and keeps it until its
 // standard input ends.
 func playLocker(path, kind string) {
@@ -57,8 +65,7 @@ func playLocker(path, kind string) {
 // holdLock lets another process hold a lock on path until release is called or the test ends.
 func holdLock(t *testing.T, path, kind string) (pid int, release func()) {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe", path, kind)
-	cmd.Env = append(os.Environ(), roleEnv+"=lock")
+	cmd := play("/proc/self/exe", "lock", path, kind)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	check(t, err)

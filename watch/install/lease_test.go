@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -60,8 +59,7 @@ func TestLease(t *testing.T) {
 		place(t, path, bin)
 		lock := filepath.Join(t.TempDir(), "lock")
 		check(t, os.WriteFile(lock, nil, 0o644))
-		cmd := exec.Command(path, lock, "write")
-		cmd.Env = append(os.Environ(), roleEnv+"=lock")
+		cmd := play(path, "lock", lock, "write")
 		in, err := cmd.StdinPipe()
 		check(t, err)
 		check(t, cmd.Start())
@@ -81,8 +79,7 @@ func TestLease(t *testing.T) {
 func TestLeaseBreak(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "imapd")
 	place(t, path, image(t, 0))
-	cmd := exec.Command("/proc/self/exe", path)
-	cmd.Env = append(os.Environ(), roleEnv+"=lease")
+	cmd := play("/proc/self/exe", "lease", path)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("a lease break ended the process: %v\n%s", err, out)

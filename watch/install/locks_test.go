@@ -57,6 +57,7 @@ func TestRemovedByRPM(t *testing.T) {
 	absent := func(s *site) {
 		t.Helper()
 		place(t, s.file, image(t, 0))
+		await(t, "presence", func() bool { _, absent := s.AbsentSince(); return !absent })
 		check(t, os.Remove(s.file))
 		await(t, "absence", func() bool { _, absent := s.AbsentSince(); return absent })
 	}
@@ -75,9 +76,6 @@ func TestRemovedByRPM(t *testing.T) {
 	absent(s)
 	release()
 	removed(s, false, "under a read lock, that of a query")
-	check(t, os.Symlink(".relinkd/imapd", s.file))
-	await(t, "presence", func() bool { _, absent := s.AbsentSince(); return !absent })
-	check(t, os.Remove(s.file))
 
 	_, release = holdLock(t, lock, "write")
 	absent(s)

@@ -271,7 +271,7 @@ func TestTouched(t *testing.T) {
 	}
 }
 
-// TestNeighbours makes 10,000 files of other names: not one receipt.
+// TestNeighbours makes 10,000 other names: not one receipt.
 func TestNeighbours(t *testing.T) {
 	s := newSite(t, Options{}).start()
 	check(t, os.Mkdir(filepath.Join(s.dir, ".relinkd"), 0o755))
@@ -279,8 +279,10 @@ func TestNeighbours(t *testing.T) {
 	for _, name := range []string{"imapd.dpkg-new", "imapd.dpkg-tmp", "imapd;6b04a258", "imapd_1", "imapd_0001", "imapd_00x", "imapd_001.new", "ximapd_001", "IMAPD"} {
 		place(t, filepath.Join(s.dir, name), nil)
 	}
+	first := filepath.Join(s.dir, "neighbour")
+	check(t, os.WriteFile(first, nil, 0o644))
 	for n := range 10_000 {
-		check(t, os.WriteFile(filepath.Join(s.dir, "neighbour"+strconv.Itoa(n)), []byte("x"), 0o644))
+		check(t, os.Link(first, first+strconv.Itoa(n))) // several times faster than a file each
 	}
 	place(t, s.file+"_001", nil) // in the queue behind all others
 	await(t, "the copy", func() bool {
