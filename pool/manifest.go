@@ -1,0 +1,127 @@
+package pool
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"relinkd/fsys"
+)
+
+// manifestVersion is the format that Save writes and LoadManifest understands.
+const manifestVersion = 1
+
+// Manifest is what relinkd remembers of a target between two runs. It saves hashing and tells our
+// files from others'; it may be deleted at any time.
+type Manifest struct {
+	Version  int               `json:"version"`
+	Path     string            `json:"path"`             // of the target
+	SHA256   string            `json:"sha256"`           // the generation
+	Size     int64             `json:"size"`             // of the source, bytes
+	Since    time.Time         `json:"since"`            // when the generation was published
+	Pristine fsys.Info         `json:"pristine"`         // the file of which SHA256 is the hash
+	Link     fsys.ID           `json:"link"`             // what relinkd last put at Path
+	Copies   map[int]fsys.Info `json:"copies"`           // by number
+	Staged   map[int]fsys.Info `json:"staged,omitempty"` // of the next generation, while it is committed
+	Stale    []fsys.ID         `json:"stale,omitempty"`  // replaced executables that processes may still run
+}
+
+// made reports whether the manifest names the file as one that relinkd made as copy n, and what
+// it was then.
+func (m *Manifest) made(n int, id fsys.ID) (fsys.Info, bool) {
+	for _, infos := range []map[int]fsys.Info{m.Copies, m.Staged} {
+		if info, there := infos[n]; there && info.ID == id {
+			return info, true
+		}
+	}
+	return fsys.Info{}, false
+}
+
+func manifestName(target string) string { return target + ".json" }
+
+// Save writes the manifest of target into dir, durably and in one step: a crash leaves the former
+// one or this one.
+func (m *Manifest) Save(dir *fsys.Dir, target string) error {
+	current := *m
+	current.Version = manifestVersion
+	data, err := json.Marshal(&current)
+	if err != nil {
+		return err
+	}
+	if err := writeManifest(dir, manifestName(target), append(data, '\n')); err != nil {
+		return fmt.Errorf("cannot save the manifest of %s: %w", target, err)
+	}
+	return nil
+}
+
+func writeManifest(dir *fsys.Dir, name string, data []byte) (err error) {
+	newName := name + newSuffix
+	f, err := dir.Create("manifest: create", newName, 0o600)
+	if fsys.Exist(err) {
+		if err := dir.Unlink("manifest: remove left-over", newName); err != nil {
+			return err
+		}
+		f, err = dir.Create("manifest: create", newName, 0o600)
+	}
+	if err != nil {
+		return err
+	}
+	err = writeAndSync(dir, f, data)
+	if err == nil {
+		err = dir.Replace("manifest: replace", newName, dir, name)
+	}
+	if err != nil {
+		// The error in hand is the one to report; the next Save removes a left-over.
+		_ = dir.Unlink("manifest: remove", newName)
+		return err
+	}
+	return dir.Sync("manifest: sync directory")
+}
+
+func writeAndSync(dir *fsys.Dir, f *os.File, data []byte) error {
+	defer f.Close()
+	if err := dir.File("manifest: write", f, func(int) error {
+		_, err := f.WriteAt(data, 0)
+		return err
+	}); err != nil {
+		return err
+	}
+	return dir.File("manifest: sync", f, unix.Fsync)
+}
+
+// LoadManifest reads the manifest of target from dir. It always returns one: an empty one when
+// there is none or, with an error that is for the log alone, when it cannot be used.
+func LoadManifest(dir *fsys.Dir, target string) (*Manifest, error) {
+	m, err := readManifest(dir, manifestName(target))
+	if fsys.NotExist(err) {
+		return &Manifest{}, nil
+	}
+	if err != nil {
+		return &Manifest{}, fmt.Errorf("the manifest of %s cannot be used, so every copy is read again: %w", target, err)
+	}
+	return m, nil
+}
+
+func readManifest(dir *fsys.Dir, name string) (*Manifest, error) {
+	f, err := dir.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	var m Manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	if m.Version != manifestVersion {
+		return nil, fmt.Errorf("%s has version %d, this relinkd knows %d", f.Name(), m.Version, manifestVersion)
+	}
+	return &m, nil
+}

@@ -1,0 +1,221 @@
+// Package pool makes, checks, replaces and removes the numbered copies of one executable, and
+// chooses the one to be run next. It must never write into a copy that is in place, and never
+// overwrite or remove a file that relinkd did not make; of events, of processes and of what leads
+// to a copy it knows nothing.
+package pool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"relinkd/fsys"
+)
+
+// Copy is one numbered copy that relinkd has made or taken over.
+type Copy struct {
+	Number int
+	Info   fsys.Info // what it was when relinkd last touched it
+	SHA256 string    // of the source it was made from; empty when it is ours but of no known generation
+}
+
+// Pool is the copies of one executable. Only Stage and Verify may run beside another method, for
+// they read and change nothing of the Pool's own; all else belongs to one goroutine.
+type Pool struct {
+	dir     *fsys.Dir // where the copies stand
+	private *fsys.Dir // relinkd's own directory, on the same file system
+	name    string    // of the executable
+	owned   map[int]Copy
+}
+
+// New is the pool of the executable name: its copies stand in dir and are made in private, which
+// is relinkd's alone and on the same file system. Both stay the caller's. The pool owns no copy
+// until Adopt, Own or Commit says so.
+func New(dir, private *fsys.Dir, name string) *Pool {
+	return &Pool{dir: dir, private: private, name: name, owned: map[int]Copy{}}
+}
+
+// ForeignError says that a file of a copy's name is not what relinkd made. It was left alone.
+type ForeignError struct {
+	Name string // the copy's file name
+	Path string
+}
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("%s was not put there by relinkd and is left alone: move it away, or lower copies and max_copies below its number", e.Path)
+}
+
+func (p *Pool) foreign(n int) error {
+	name := p.copyName(n)
+	return &ForeignError{Name: name, Path: p.dir.Join(name)}
+}
+
+func (p *Pool) copyName(n int) string { return CopyName(p.name, n) }
+
+// newName is the name in private under which copy n is made.
+func (p *Pool) newName(n int) string { return p.copyName(n) + newSuffix }
+
+const newSuffix = ".new"
+
+// Own records c as a copy that relinkd made.
+func (p *Pool) Own(c Copy) { p.owned[c.Number] = c }
+
+// Owned is all recorded copies, in order of their numbers.
+func (p *Pool) Owned() []Copy {
+	return slices.SortedFunc(maps.Values(p.owned), func(a, b Copy) int { return cmp.Compare(a.Number, b.Number) })
+}
+
+// Check returns a *ForeignError for the first of numbers whose name is taken by a file that is not
+// ours. Ask before Stage, while nothing is changed.
+func (p *Pool) Check(numbers []int) error {
+	for _, n := range numbers {
+		info, err := p.dir.Lstat(p.copyName(n))
+		if fsys.NotExist(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !p.made(n, info) {
+			return p.foreign(n)
+		}
+	}
+	return nil
+}
+
+// made reports whether info is of the file that we made as copy n, whatever happened to it since.
+func (p *Pool) made(n int, info fsys.Info) bool {
+	c, owned := p.owned[n]
+	return owned && info.IsRegular() && info.ID == c.Info.ID
+}
+
+// intact reports whether info is of the file that we made as copy n, with the content we gave it.
+func (p *Pool) intact(n int, info fsys.Info) bool {
+	return p.made(n, info) && info.SameContent(p.owned[n].Info)
+}
+
+// Remove removes copy n; a copy that is gone already is no error. The caller guarantees that
+// nothing leads to it. What stands there and is not what we made, or was written to since, is left
+// alone: a *ForeignError.
+func (p *Pool) Remove(n int) error {
+	info, err := p.dir.Lstat(p.copyName(n))
+	if err != nil && !fsys.NotExist(err) {
+		return err
+	}
+	if err == nil {
+		if !p.intact(n, info) {
+			return p.foreign(n)
+		}
+		if err := p.dir.Unlink("remove: copy", p.copyName(n)); err != nil && !fsys.NotExist(err) {
+			return err
+		}
+	}
+	delete(p.owned, n)
+	return nil
+}
+
+// Drifted moves copy n, which was changed in place, into the private directory, where it is kept
+// as the returned name: imapd_017.drifted, or with .2, .3 … after it. The name of the copy is free
+// then, so nothing may lead to it. A file that we did not make is a *ForeignError.
+func (p *Pool) Drifted(n int) (kept string, err error) {
+	info, err := p.dir.Lstat(p.copyName(n))
+	if err != nil {
+		return "", err
+	}
+	if !p.made(n, info) {
+		return "", p.foreign(n)
+	}
+	kept, err = p.keep("drifted: keep", p.dir, p.copyName(n), n)
+	if err != nil {
+		return "", err
+	}
+	delete(p.owned, n)
+	return kept, nil
+}
+
+// keep moves name in dir to the first free name for a drifted copy n.
+func (p *Pool) keep(op fsys.Op, dir *fsys.Dir, name string, n int) (kept string, err error) {
+	for i := 1; ; i++ {
+		kept = p.copyName(n) + ".drifted"
+		if i > 1 {
+			kept = fmt.Sprintf("%s.%d", kept, i)
+		}
+		err := dir.Move(op, name, p.private, kept)
+		if err == nil {
+			return kept, nil
+		}
+		if !fsys.Exist(err) {
+			return "", err
+		}
+	}
+}
+
+// SetAttrs gives every owned copy the mode, the owner and the extended attributes of src: they
+// were changed on one copy and are meant for all. src has been changed so before. On an error the
+// copies before the failing one are done. A copy that is missing or not intact is passed over,
+// for it will be made again.
+func (p *Pool) SetAttrs(ctx context.Context, src *Source) error {
+	for _, c := range p.Owned() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := p.setAttrs(c, src); err != nil {
+			return fmt.Errorf("cannot change mode and owner of %s: %w", p.copyName(c.Number), err)
+		}
+	}
+	return nil
+}
+
+func (p *Pool) setAttrs(c Copy, src *Source) error {
+	f, err := p.dir.Open(p.copyName(c.Number))
+	if fsys.NotExist(err) || errors.Is(err, unix.ELOOP) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := fsys.Fstat(f)
+	if err != nil {
+		return err
+	}
+	if !p.intact(c.Number, info) {
+		return nil
+	}
+	if err := src.applyTo(p.dir, f, attrOps{"attrs: chown", "attrs: chmod", "attrs: xattr"}); err != nil {
+		return err
+	}
+	if err := p.dir.File("attrs: sync", f, unix.Fsync); err != nil {
+		return err
+	}
+	if c.Info, err = fsys.Fstat(f); err != nil {
+		return err
+	}
+	p.Own(c)
+	return nil
+}
+
+// Clean removes the copies that an earlier run began to make and did not finish. No Staged may be
+// outstanding.
+func (p *Pool) Clean() error {
+	names, err := p.private.Names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		base, isNew := strings.CutSuffix(name, newSuffix)
+		if !isNew || CopyNumber(p.name, base) == 0 {
+			continue
+		}
+		if err := p.private.Unlink("clean: remove", name); err != nil && !fsys.NotExist(err) {
+			return err
+		}
+	}
+	return nil
+}
