@@ -47,8 +47,14 @@ func (c scenario) attempt(s *site, f fault, noExchange bool) (l *Link, ops []fsy
 		c.setup(s)
 	}
 	nth := map[fsys.Op]int{}
-	raced := false
+	raced, armed := false, true
 	fs := &fsys.FS{Before: func(op fsys.Op, _ string) error {
+		if !armed {
+			if noExchange && strings.HasSuffix(string(op), ": exchange") {
+				return unix.EINVAL
+			}
+			return nil
+		}
 		ops = append(ops, op)
 		crashed := f.crash && f.at > 0 && len(ops) > f.at
 		nth[op]++
@@ -69,6 +75,7 @@ func (c scenario) attempt(s *site, f fault, noExchange bool) (l *Link, ops []fsy
 	}}
 	l = s.open(fs)
 	err = c.act(s, l)
+	armed = false
 	return l, ops, err
 }
 

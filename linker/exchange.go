@@ -40,15 +40,13 @@ func (l *Link) exchange(op fsys.Op, want fsys.Info) error {
 // is what we last put there. Each round puts in what came out of the round before, until what comes
 // out is what we put in ourselves: that is ours to unlink, or older than what replaced it. No round
 // leaves path without a file, and none leaves a state that Recover would misread.
-func (l *Link) giveBack(put fsys.ID) error {
+func (l *Link) giveBack(put fsys.Info) error {
 	for {
 		in, err := l.private.Lstat(l.publishName())
 		if err != nil {
 			return err
 		}
-		if err := l.markGivenBack(); err != nil {
-			return err
-		}
+		l.mark()
 		at, err := l.dir.Lstat(l.name)
 		if err == nil {
 			err = l.exchange("give back: exchange", at)
@@ -72,26 +70,33 @@ func (l *Link) giveBack(put fsys.ID) error {
 		if err != nil {
 			return err
 		}
-		if out.ID == put {
+		// Not by the inode number alone: that of a link that was removed is soon another file's.
+		if out.SameContent(put) {
 			if err := l.private.Unlink("give back: unlink", l.publishName()); err != nil {
 				return err
 			}
 			return l.gaveBack()
 		}
-		put = in.ID
+		put = in
 	}
 }
 
-// markGivenBack gives what NAME.publish holds the further name NAME.back. While path holds that
-// file, Recover knows that it is not the newest: should a crash come now, NAME.publish is newer. What
-// cannot have a further name (a directory; a full disk) is given back without: that matters more
-// than which of two newer files wins, if both come within microseconds of a crash.
-func (l *Link) markGivenBack() error {
-	if err := l.unlinkIfThere("give back: unmark", l.backName()); err != nil {
-		return err
+// mark gives what NAME.publish holds the further name NAME.back, and what was given back in the
+// round before NAME.before. By them, should a crash come, Recover tells which of path and
+// NAME.publish is the newer. What cannot have a further name (a directory; a full disk) is given
+// back without: that matters more than which of two newer files wins, if both came within
+// microseconds of a crash.
+func (l *Link) mark() {
+	if same, err := l.sameFile(l.publishName(), l.backName()); err != nil || same {
+		return
 	}
+	_ = l.private.Replace("give back: mark before", l.backName(), l.private, l.beforeName())
 	_ = l.private.Link("give back: mark", l.publishName(), l.private, l.backName())
-	return nil
+}
+
+// unmark ends what mark began.
+func (l *Link) unmark(op fsys.Op) error {
+	return errors.Join(l.unlinkIfThere(op, l.backName()), l.unlinkIfThere(op, l.beforeName()))
 }
 
 // gaveBack ends giveBack: path holds what somebody else put there.
@@ -100,5 +105,5 @@ func (l *Link) gaveBack() error {
 	if err := l.sync("give back: sync"); err != nil {
 		return err
 	}
-	return l.unlinkIfThere("give back: unmark", l.backName())
+	return l.unmark("give back: unmark")
 }

@@ -54,21 +54,38 @@ func (l *Link) insert(name string, like fsys.Info, check func(*os.File) error) e
 	if err := l.private.Move("adopt: rename", name, l.private, l.publishName()); err != nil {
 		return err
 	}
+	l.mark()
 	if err := l.exchange("adopt: exchange", at.Info); err != nil {
-		return err
+		if fsys.NotExist(err) {
+			err = errors.Join(ErrSuperseded, err)
+		}
+		return errors.Join(err, l.dropInserted(in.ID))
 	}
 	out, err := l.standing(l.private, l.publishName())
 	if err != nil {
 		return err
 	}
 	if out.Kind != Ours {
-		return errors.Join(ErrSuperseded, l.giveBack(in.ID))
+		return errors.Join(ErrSuperseded, l.giveBack(in))
 	}
 	l.put = fsys.ID{}
 	if err := l.private.Unlink("adopt: unlink", l.publishName()); err != nil {
 		return err
 	}
-	return l.sync("adopt: sync")
+	if err := l.sync("adopt: sync"); err != nil {
+		return err
+	}
+	return l.unmark("adopt: unmark")
+}
+
+// dropInserted removes NAME.publish if it is still the file that did not get to path, lest Recover
+// put it there after all.
+func (l *Link) dropInserted(id fsys.ID) error {
+	s, err := l.standing(l.private, l.publishName())
+	if err != nil || s.Info.ID != id {
+		return err
+	}
+	return errors.Join(l.private.Unlink("adopt: unlink", l.publishName()), l.unmark("adopt: unmark"))
 }
 
 // setAttributes gives a regular file of the private directory the owner and the mode of like, and

@@ -26,6 +26,7 @@ const (
 	suffixRotate   = ".rotate"   // the private link to be
 	suffixOut      = ".out"      // what came out, where the file system has no exchange
 	suffixBack     = ".back"     // a further name of what is being given back
+	suffixBefore   = ".before"   // a further name of what was given back before that
 )
 
 // Link is one target's path and private link. It belongs to one goroutine at a time.
@@ -141,6 +142,7 @@ func (l *Link) PreviousName() string { return l.name + suffixPrevious }
 func (l *Link) publishName() string { return l.name + suffixPublish }
 func (l *Link) outName() string     { return l.name + suffixOut }
 func (l *Link) backName() string    { return l.name + suffixBack }
+func (l *Link) beforeName() string  { return l.name + suffixBefore }
 
 // text is what our symbolic link at path says.
 func (l *Link) text() string { return PrivateDir + "/" + l.name }

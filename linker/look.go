@@ -43,6 +43,7 @@ type View struct {
 	Previous Standing
 	Out      Standing // what came out of path, on a file system without exchange
 	Back     Standing // a further name of what is being given back
+	Before   Standing // a further name of what was given back before that
 	Private  string   // the private link's text, "" when there is none
 }
 
@@ -56,8 +57,22 @@ func (v View) placed() bool {
 	case Ours:
 		return true
 	default:
-		return id == v.Pristine.Info.ID || id == v.Back.Info.ID
+		return id == v.Pristine.Info.ID || id == v.Back.Info.ID || id == v.Before.Info.ID
 	}
+}
+
+// replaced reports whether what came out of path, whose identity is id, was put there by relinkd
+// too, before what is there now.
+func (v View) replaced(id fsys.ID) bool {
+	if v.Path.Kind == Ours {
+		return false
+	}
+	return id == v.Path.Info.ID || id == v.Pristine.Info.ID || id == v.Before.Info.ID
+}
+
+// marked reports whether names are left that only giveBack and exchange make.
+func (v View) marked() bool {
+	return v.Out.Kind != Nothing || v.Back.Kind != Nothing || v.Before.Kind != Nothing
 }
 
 // cameOut reports whether NAME.out is what our rename took from path, rather than a further name of
@@ -85,6 +100,7 @@ func (l *Link) View() (View, error) {
 		l.PreviousName(): &v.Previous,
 		l.outName():      &v.Out,
 		l.backName():     &v.Back,
+		l.beforeName():   &v.Before,
 	} {
 		if *s, err = l.standing(l.private, name); err != nil {
 			return v, err

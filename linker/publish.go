@@ -31,7 +31,7 @@ func (l *Link) Publish(src fsys.Info) error {
 	if err := l.putIn("publish: exchange", src); err != nil {
 		return err
 	}
-	l.put = link
+	l.put = link.ID
 	same, err := l.cameOut(src)
 	if err != nil || !same {
 		return errors.Join(ErrSuperseded, err, l.giveBack(link))
@@ -53,7 +53,7 @@ func (l *Link) Reclaim(was Standing) error {
 	if err := l.putIn("reclaim: exchange", was.Info); err != nil {
 		return err
 	}
-	l.put = link
+	l.put = link.ID
 	out, err := l.standing(l.private, l.publishName())
 	if err != nil || out.Kind != PoolLink {
 		return errors.Join(ErrSuperseded, err, l.giveBack(link))
@@ -87,21 +87,20 @@ func (l *Link) dropLink(op fsys.Op) error {
 	return l.private.Unlink(op, l.publishName())
 }
 
-// makeLink makes NAME.publish, our symbolic link, and returns its identity. It refuses while the
+// makeLink makes NAME.publish, our symbolic link, and describes it. It refuses while the
 // private link leads to no copy: path would not execute, or would lead to itself.
-func (l *Link) makeLink(op fsys.Op) (fsys.ID, error) {
+func (l *Link) makeLink(op fsys.Op) (fsys.Info, error) {
 	n, err := l.Current()
 	if err != nil {
-		return fsys.ID{}, err
+		return fsys.Info{}, err
 	}
 	if n == 0 {
-		return fsys.ID{}, fmt.Errorf("cannot put a link at %s: %s leads to no copy: rotate it to one first", l.Path(), l.PrivateLink())
+		return fsys.Info{}, fmt.Errorf("cannot put a link at %s: %s leads to no copy: rotate it to one first", l.Path(), l.PrivateLink())
 	}
 	if err := l.private.Symlink(op, l.text(), l.publishName()); err != nil {
-		return fsys.ID{}, err
+		return fsys.Info{}, err
 	}
-	info, err := l.private.Lstat(l.publishName())
-	return info.ID, err
+	return l.private.Lstat(l.publishName())
 }
 
 // cameOut reports whether NAME.publish is src, unchanged and with no writer.

@@ -66,7 +66,7 @@ func (l *Link) Recover(isCopy func(*os.File) (bool, error)) (Repair, error) {
 	case DropPublish:
 		err = l.unlinkIfThere("recover: unlink", l.publishName())
 	case Finish:
-		l.put = at
+		l.put = at.ID
 		err = l.finish()
 	case GiveBack:
 		err = l.giveBack(at)
@@ -74,7 +74,7 @@ func (l *Link) Recover(isCopy func(*os.File) (bool, error)) (Repair, error) {
 	if err != nil {
 		return repair, err
 	}
-	return repair, l.unlinkIfThere("recover: unlink", l.backName())
+	return repair, l.unmark("recover: unlink")
 }
 
 // RepairNeeded is what Recover would do, doing nothing.
@@ -85,18 +85,18 @@ func (l *Link) RepairNeeded(isCopy func(*os.File) (bool, error)) (Repair, error)
 
 // repairNeeded also returns what stood at path when it looked. The repair holds for that alone: a
 // file that is put there later is somebody's newer one.
-func (l *Link) repairNeeded(isCopy func(*os.File) (bool, error)) (Repair, fsys.ID, error) {
+func (l *Link) repairNeeded(isCopy func(*os.File) (bool, error)) (Repair, fsys.Info, error) {
 	v, err := l.View()
 	if err != nil {
-		return RepairNone, fsys.ID{}, err
+		return RepairNone, fsys.Info{}, err
 	}
-	at := v.Path.Info.ID
+	at := v.Path.Info
 	hidden, name := v.Publish, l.publishName()
 	if v.cameOut() {
 		hidden, name = v.Out, l.outName()
 	}
-	if hidden.Kind != Nothing && hidden.Info.ID == at {
-		return DropPublish, at, nil // a further name of what stands at path
+	if hidden.Kind != Nothing && v.Path.Kind != Nothing && v.replaced(hidden.Info.ID) {
+		return DropPublish, at, nil
 	}
 	committed := false
 	if v.Path.Kind == Ours && hidden.Kind == File {
@@ -109,7 +109,7 @@ func (l *Link) repairNeeded(isCopy func(*os.File) (bool, error)) (Repair, fsys.I
 		path = Ours
 	}
 	repair := RepairFor(path, hidden.Kind, committed)
-	if repair == RepairNone && v.Path.Kind != Nothing && (v.Out.Kind != Nothing || v.Back.Kind != Nothing) {
+	if repair == RepairNone && v.Path.Kind != Nothing && v.marked() {
 		return DropPublish, at, nil
 	}
 	return repair, at, nil
@@ -150,7 +150,7 @@ func (l *Link) PutBack() error {
 	if err != nil {
 		return err
 	}
-	var link fsys.ID
+	var link fsys.Info
 	if hidden.Kind == Nothing || hidden.Kind == Ours || hidden.Kind == PoolLink {
 		if err := l.unlinkIfThere("put back: unlink", l.publishName()); err != nil {
 			return err
@@ -167,6 +167,6 @@ func (l *Link) PutBack() error {
 		}
 		return err
 	}
-	l.put = link
+	l.put = link.ID
 	return l.sync("put back: sync")
 }

@@ -89,7 +89,7 @@ func (l *Link) putPristine(v View) (kept bool, err error) {
 	if out.Kind == Ours || out.Kind == PoolLink {
 		return false, l.private.Unlink("restore: unlink", l.publishName())
 	}
-	return true, l.giveBack(v.Pristine.Info.ID)
+	return true, l.giveBack(v.Pristine.Info)
 }
 
 // dropPristineName removes NAME.publish if it is a further name of the pristine.
@@ -113,7 +113,7 @@ func (l *Link) Dismantle() (left []string, err error) {
 		return nil, nil
 	}
 	for _, name := range []string{
-		l.name, l.PristineName(), l.PreviousName(), l.publishName(), l.outName(), l.backName(), l.name + suffixRotate, l.name + suffixAdopt,
+		l.name, l.PristineName(), l.PreviousName(), l.publishName(), l.outName(), l.backName(), l.beforeName(), l.name + suffixRotate, l.name + suffixAdopt,
 	} {
 		if err := l.unlinkIfThere("dismantle: unlink", name); err != nil {
 			return nil, err
