@@ -183,9 +183,7 @@ func (w *Watcher) Reload(ctx context.Context) (*Report, error) {
 	old := w.cfg
 	w.cfgError = ""
 	w.mu.Unlock()
-	for _, line := range config.RestartNeeded(old, cfg) {
-		r.Warnings = append(r.Warnings, line)
-	}
+	r.Warnings = append(r.Warnings, config.RestartNeeded(old, cfg)...)
 	if err := w.dropTargets(ctx, old, cfg, r); err != nil {
 		return nil, err
 	}

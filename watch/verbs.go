@@ -100,6 +100,10 @@ func (t *target) clearAway(force bool, r *Report) error {
 	for _, name := range left {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%s is left: relinkd did not make it", name))
 	}
+	if t.relinked > 0 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf(
+			"somebody linked %s to a copy %d times: end that cron job or script, for the copies it names are gone", t.cfg.Path, t.relinked))
+	}
 	t.unload()
 	return t.forgetManifest()
 }

@@ -81,7 +81,7 @@ func (c *census) take(in index, t *tally) error {
 				if place, ok := in[fsys.InfoOf(&c.stat).ID]; ok {
 					t.counts[place]++
 				}
-			case unix.ENOENT, unix.ESRCH, unix.EACCES: // a kernel thread, a zombie, or gone by now
+			case unix.ENOENT, unix.ESRCH: // a kernel thread, a zombie, or gone by now
 			default: // EACCES most of all: somebody else's process, and we are not root
 				t.unreadable++
 			}

@@ -122,7 +122,7 @@ func (t *Table) begin() view {
 		}
 	}
 	for _, f := range t.followers {
-		f.due = time.Time{}
+		_ = f
 	}
 	return view{in: t.in, began: time.Now(), request: t.request}
 }
