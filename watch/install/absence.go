@@ -20,10 +20,14 @@ func (w *Watcher) NoteAbsent(now time.Time) time.Duration {
 }
 
 // NotePresent takes note that something stands at path. When it is foreign, not put there by
-// relinkd, an earlier absence was no removal.
+// relinkd, an earlier absence was no removal. What has vanished since the caller looked does not
+// count: rpm's lock may be free again, and its evidence must stay.
 func (w *Watcher) NotePresent(foreign bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if _, err := lstat(w.path); err != nil {
+		return
+	}
 	w.absentSince = time.Time{}
 	if foreign {
 		w.rpmHolder, w.rpmErr = "", nil

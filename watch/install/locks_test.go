@@ -81,6 +81,8 @@ func TestRemovedByRPM(t *testing.T) {
 	absent(s)
 	release() // rpm is done, long before anyone asks
 	removed(s, true, "under a write lock")
+	s.NotePresent(true) // by a caller who looked before
+	removed(s, true, "when it vanished between a look and its note")
 	check(t, os.Symlink(".relinkd/imapd", s.file))
 	s.NotePresent(false)
 	removed(s, true, "with our link put back")
