@@ -1,0 +1,46 @@
+# relinkd: build, show, test. `make help` lists the targets.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
+STATICCHECK := go tool -modfile=tools/go.mod staticcheck
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build ./relinkd, a static program
+	$(GOBUILD) -o relinkd ./cmd/relinkd
+
+.PHONY: demo
+demo: build ## Show relinkd at work: nothing to install, any user, half a minute
+	./relinkd demo
+
+.PHONY: demo-cyrus
+demo-cyrus: build ## The same over a real Cyrus under login load (root, Debian); puts everything back
+	RELINKD=$(CURDIR)/relinkd tools/demo-cyrus
+
+.PHONY: test
+test: ## Everything: check, all tests with -race as this user and, for root, as another; for root the real Cyrus too
+	tools/setup
+	$(MAKE) --no-print-directory check
+	tools/test
+	tools/test-as-user
+
+.PHONY: check
+check: ## Formatting, vet, staticcheck, modules tidy
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed: $$unformatted"; exit 1; fi
+	go vet ./...
+	$(STATICCHECK) ./...
+	go mod tidy -diff
+
+.PHONY: bench
+bench: ## Go benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf relinkd dist
