@@ -24,6 +24,7 @@ const (
 	suffixPrevious = ".previous" // the pristine before an upgrade
 	suffixPublish  = ".publish"  // what is being exchanged in or out
 	suffixRotate   = ".rotate"   // the private link to be
+	suffixAside    = ".aside"    // what Withdraw took from path
 	suffixOut      = ".out"      // what came out, where the file system has no exchange
 	suffixBack     = ".back"     // a further name of what is being given back
 	suffixBefore   = ".before"   // a further name of what was given back before that
@@ -141,6 +142,7 @@ func (l *Link) PreviousName() string { return l.name + suffixPrevious }
 
 func (l *Link) publishName() string { return l.name + suffixPublish }
 func (l *Link) outName() string     { return l.name + suffixOut }
+func (l *Link) asideName() string   { return l.name + suffixAside }
 func (l *Link) backName() string    { return l.name + suffixBack }
 func (l *Link) beforeName() string  { return l.name + suffixBefore }
 

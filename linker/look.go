@@ -44,7 +44,10 @@ type View struct {
 	Out      Standing // what came out of path, on a file system without exchange
 	Back     Standing // a further name of what is being given back
 	Before   Standing // a further name of what was given back before that
+	Aside    Standing // what Withdraw took from path
 	Private  string   // the private link's text, "" when there is none
+
+	left bool // there are names that only an unfinished call makes
 }
 
 // placed reports whether relinkd put there what stands at path: our link; the pristine, while a
@@ -64,15 +67,10 @@ func (v View) placed() bool {
 // replaced reports whether what came out of path, whose identity is id, was put there by relinkd
 // too, before what is there now.
 func (v View) replaced(id fsys.ID) bool {
-	if v.Path.Kind == Ours {
+	if v.Path.Kind == Nothing || v.Path.Kind == Ours || id.IsZero() {
 		return false
 	}
 	return id == v.Path.Info.ID || id == v.Pristine.Info.ID || id == v.Before.Info.ID
-}
-
-// marked reports whether names are left that only giveBack and exchange make.
-func (v View) marked() bool {
-	return v.Out.Kind != Nothing || v.Back.Kind != Nothing || v.Before.Kind != Nothing
 }
 
 // cameOut reports whether NAME.out is what our rename took from path, rather than a further name of
@@ -94,17 +92,24 @@ func (l *Link) View() (View, error) {
 	if v.Path, err = l.Look(); err != nil || l.private == nil {
 		return v, err
 	}
+	var rotate, adopt Standing
 	for name, s := range map[string]*Standing{
-		l.publishName():  &v.Publish,
-		l.PristineName(): &v.Pristine,
-		l.PreviousName(): &v.Previous,
-		l.outName():      &v.Out,
-		l.backName():     &v.Back,
-		l.beforeName():   &v.Before,
+		l.publishName():       &v.Publish,
+		l.PristineName():      &v.Pristine,
+		l.PreviousName():      &v.Previous,
+		l.outName():           &v.Out,
+		l.backName():          &v.Back,
+		l.beforeName():        &v.Before,
+		l.asideName():         &v.Aside,
+		l.name + suffixRotate: &rotate,
+		l.name + suffixAdopt:  &adopt,
 	} {
 		if *s, err = l.standing(l.private, name); err != nil {
 			return v, err
 		}
+	}
+	for _, s := range []Standing{v.Out, v.Back, v.Before, v.Aside, rotate, adopt} {
+		v.left = v.left || s.Kind != Nothing
 	}
 	v.Private, err = l.PrivateText()
 	return v, err

@@ -16,6 +16,7 @@ const (
 	DropPublish        // not yet published, or path is the newer: unlink NAME.publish
 	Finish             // the exchange of step 6 had happened: finish it
 	GiveBack           // a newer file is hidden in NAME.publish: exchange back
+	MoveBack           // a newer file was moved aside: move it back
 )
 
 func (r Repair) String() string {
@@ -24,6 +25,7 @@ func (r Repair) String() string {
 		"remove what an interrupted publish left in the private directory",
 		"finish an interrupted publish",
 		"give back the newer file that an interrupted publish hides",
+		"move back the newer file that an interrupted withdrawal moved aside",
 	}[r]
 }
 
@@ -56,7 +58,12 @@ func (l *Link) Recover(isCopy func(*os.File) (bool, error)) (Repair, error) {
 	if err != nil {
 		return RepairNone, err
 	}
-	if err := l.unlinkIfThere("recover: unlink", l.name+suffixRotate); err != nil {
+	for _, name := range []string{l.name + suffixRotate, l.name + suffixAdopt} {
+		if err := l.unlinkIfThere("recover: unlink", name); err != nil {
+			return RepairNone, err
+		}
+	}
+	if _, err := l.returnAside(); err != nil {
 		return RepairNone, err
 	}
 	if err := l.recoverOut(); err != nil {
@@ -95,7 +102,10 @@ func (l *Link) repairNeeded(isCopy func(*os.File) (bool, error)) (Repair, fsys.I
 	if v.cameOut() {
 		hidden, name = v.Out, l.outName()
 	}
-	if hidden.Kind != Nothing && v.Path.Kind != Nothing && v.replaced(hidden.Info.ID) {
+	if v.Path.Kind == Nothing && v.Aside.Kind != Nothing && v.Aside.Kind != Ours {
+		return MoveBack, at, nil
+	}
+	if v.replaced(hidden.Info.ID) {
 		return DropPublish, at, nil
 	}
 	committed := false
@@ -109,7 +119,7 @@ func (l *Link) repairNeeded(isCopy func(*os.File) (bool, error)) (Repair, fsys.I
 		path = Ours
 	}
 	repair := RepairFor(path, hidden.Kind, committed)
-	if repair == RepairNone && v.Path.Kind != Nothing && v.marked() {
+	if repair == RepairNone && v.Path.Kind != Nothing && v.left {
 		return DropPublish, at, nil
 	}
 	return repair, at, nil

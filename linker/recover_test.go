@@ -123,7 +123,26 @@ func crashes() []crash {
 		{"a private link half rotated", func(s *site) {
 			s.published()
 			s.link("../imapd_003", s.private(suffixRotate))
-		}, RepairNone, true},
+		}, DropPublish, true},
+		{"a file half adopted", func(s *site) { s.published(); drop(s, suffixAdopt, "A") }, DropPublish, true},
+		{"our link withdrawn, a file came", func(s *site) { linkIn(s, suffixAside) }, DropPublish, false},
+		{"another file moved aside, a newer came", func(s *site) { drop(s, suffixAside, "E") }, DropPublish, false},
+		{"another file moved aside", func(s *site) { must(s.t, os.Rename(s.path, s.private(suffixAside))) }, MoveBack, false},
+		{"path given back before, publish given back", func(s *site) {
+			also(s, suffixBefore)
+			hide(s, suffixBack, "G")
+			must(s.t, os.Link(s.private(suffixBack), s.private(suffixPublish)))
+		}, GiveBack, false},
+		{"path given back, publish given back before", func(s *site) {
+			also(s, suffixBack)
+			drop(s, suffixBefore, "E")
+			must(s.t, os.Link(s.private(suffixBefore), s.private(suffixPublish)))
+		}, DropPublish, false},
+		{"path given back, publish the pristine", func(s *site) {
+			also(s, suffixBack)
+			drop(s, suffixPristine, "E")
+			must(s.t, os.Link(s.private(suffixPristine), s.private(suffixPublish)))
+		}, DropPublish, false},
 	}
 }
 

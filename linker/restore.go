@@ -113,7 +113,8 @@ func (l *Link) Dismantle() (left []string, err error) {
 		return nil, nil
 	}
 	for _, name := range []string{
-		l.name, l.PristineName(), l.PreviousName(), l.publishName(), l.outName(), l.backName(), l.beforeName(), l.name + suffixRotate, l.name + suffixAdopt,
+		l.name, l.PristineName(), l.PreviousName(), l.publishName(), l.outName(), l.backName(), l.beforeName(),
+		l.asideName(), l.name + suffixRotate, l.name + suffixAdopt,
 	} {
 		if err := l.unlinkIfThere("dismantle: unlink", name); err != nil {
 			return nil, err
@@ -171,36 +172,4 @@ func (l *Link) DropPristine() error {
 // name of the same inode: there is no other original.
 func (l *Link) KeepLinked(copyName string) error {
 	return l.dir.Link("take over: link", copyName, l.private, l.PristineName())
-}
-
-// Withdraw takes our link away from path, where the package was removed. Whatever else stands there
-// stays: it is moved aside to be looked at and, being somebody's, moved back.
-func (l *Link) Withdraw() error {
-	at, err := l.Look()
-	if err != nil || at.Kind != Ours {
-		return err
-	}
-	if err := l.unlinkIfThere("withdraw: unlink", l.publishName()); err != nil {
-		return err
-	}
-	err = l.dir.Move("withdraw: rename", l.name, l.private, l.publishName())
-	if fsys.NotExist(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	out, err := l.standing(l.private, l.publishName())
-	if err != nil {
-		return err
-	}
-	if out.Kind == Ours {
-		l.put = fsys.ID{}
-		return l.private.Unlink("withdraw: unlink", l.publishName())
-	}
-	err = l.private.Move("withdraw: give back", l.publishName(), l.dir, l.name)
-	if fsys.Exist(err) { // and a newer one still has come to path
-		return l.private.Unlink("withdraw: unlink", l.publishName())
-	}
-	return errors.Join(ErrSuperseded, err)
 }

@@ -1,11 +1,13 @@
 package linker
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"slices"
 
 	"relinkd/fsys"
+	"relinkd/internal/standin"
 )
 
 // scenarios is everything that changes a site.
@@ -169,8 +171,9 @@ func recovering() []scenario {
 	var all []scenario
 	for _, row := range crashes() {
 		all = append(all, scenario{
-			name:  "recover: " + row.name,
-			setup: row.state,
+			name:   "recover: " + row.name,
+			setup:  row.state,
+			absent: row.want == MoveBack,
 			act: func(_ *site, l *Link) error {
 				_, err := l.Recover(isCopy)
 				return err
@@ -272,8 +275,71 @@ func others() []scenario {
 			}
 			return err
 		}},
+		{name: "adopt", setup: func(s *site) { s.published() }, act: adopt, finish: adopted, rest: isFile},
+		{name: "adopt, a newer file comes", setup: func(s *site) { s.published() }, act: adopt, finish: adopted, race: map[string]func(*site){
+			"adopt: exchange 1": func(s *site) { s.arrive("G") },
+		}, rest: isFile},
+		{name: "adopt, newer files come", setup: func(s *site) { s.published() }, act: adopt, finish: adopted, race: map[string]func(*site){
+			"adopt: exchange 1":     func(s *site) { s.arrive("G") },
+			"give back: exchange 1": func(s *site) { s.arrive("H") },
+		}, rest: isFile},
+		{name: "withdraw", setup: func(s *site) { s.published() }, act: withdraw, absent: true, finish: withdrawn},
+		{name: "withdraw, a newer file comes", setup: func(s *site) { s.published() }, act: withdraw, absent: true, race: map[string]func(*site){
+			"withdraw: rename 1": func(s *site) { s.arrive("G") },
+		}, finish: withdrawn},
+		{name: "withdraw, newer files come", setup: func(s *site) { s.published() }, act: withdraw, absent: true, race: map[string]func(*site){
+			"withdraw: rename 1":    func(s *site) { s.arrive("G") },
+			"withdraw: give back 1": func(s *site) { s.arrive("H") },
+		}, finish: withdrawn},
 		{name: "prepare", setup: func(s *site) {
 			must(s.t, os.RemoveAll(s.dir+"/"+PrivateDir))
 		}, act: func(_ *site, l *Link) error { return l.MakePrivate() }},
 	}
+}
+
+// adopt puts A at path where our link is. When that fails A is dropped: it is a copy of ours.
+func adopt(s *site, l *Link) error {
+	at, err := l.Look()
+	if err != nil {
+		return err
+	}
+	if at.Kind == Ours {
+		err = l.Insert(s.source, func(name string) error {
+			return standin.Write(s.dir+"/"+PrivateDir+"/"+name, "A")
+		}, func(*os.File) error { return nil })
+		if err != nil && !errors.Is(err, ErrSuperseded) {
+			return err
+		}
+	}
+	return nil
+}
+
+// adopted finishes an adopt: if A won, it is what counts as somebody's from now on.
+func adopted(s *site, l *Link) error {
+	if err := adopt(s, l); err != nil {
+		return err
+	}
+	if content, err := os.ReadFile(s.path); err == nil && bytes.Equal(content, standin.ELF("A")) {
+		s.newest = s.lstat(s.path).ID
+	}
+	return nil
+}
+
+func withdraw(_ *site, l *Link) error {
+	if err := l.Withdraw(); !errors.Is(err, ErrSuperseded) {
+		return err
+	}
+	return nil
+}
+
+// withdrawn finishes a withdrawal, and then puts the link back for what every scenario ends with.
+func withdrawn(s *site, l *Link) error {
+	if err := withdraw(s, l); err != nil {
+		return err
+	}
+	at, err := l.Look()
+	if err != nil || at.Kind != Nothing {
+		return err
+	}
+	return l.PutBack()
 }
