@@ -122,7 +122,7 @@ func (t *Table) begin() view {
 		}
 	}
 	for _, f := range t.followers {
-		_ = f
+		f.due = time.Time{}
 	}
 	return view{in: t.in, began: time.Now(), request: t.request}
 }
