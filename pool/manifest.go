@@ -27,6 +27,7 @@ type Manifest struct {
 	Link     fsys.ID           `json:"link"`             // what relinkd last put at Path
 	Copies   map[int]fsys.Info `json:"copies"`           // by number
 	Staged   map[int]fsys.Info `json:"staged,omitempty"` // of the next generation, while it is committed
+	Packaged bool              `json:"packaged"`         // a package manager's database names Path
 	Stale    []fsys.ID         `json:"stale,omitempty"`  // replaced executables that processes may still run
 }
 

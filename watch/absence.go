@@ -55,7 +55,7 @@ func (t *target) standDown(reason string) error {
 		t.warn("%s is left, for it is not relinkd's to remove", name)
 	}
 	t.unload()
-	return nil
+	return t.forgetManifest()
 }
 
 // dismantle removes the copies and what is kept in the private directory, then forgets them.

@@ -22,6 +22,7 @@ const (
 	stepTakeOver              // make a hand-made pool relinkd's own
 	stepPutBack               // path is gone: put our link there again
 	stepStandDown             // the package is removed: take everything of ours away
+	stepLead                  // the private link leads nowhere, but there are copies
 	stepUnpublish             // path is ours, but this way of publishing leaves it alone
 )
 
@@ -45,7 +46,8 @@ type observation struct {
 
 	// Of path, when nothing stands there.
 	removed string // evidence that the package manager removed it; "" for none
-	had     bool   // a pool of ours stands ready to be led to
+	had     bool   // the private link leads to a copy
+	spare   int    // the number of a copy that it could lead to; 0 for none
 
 	unwound  bool // our link at path is not the one that we put there
 	sameGen  bool // the copies were made from the pristine
@@ -88,6 +90,8 @@ func decideGone(o observation) decision {
 		return decision{state: Absent, reason: "nothing is installed at path"}
 	case o.removed != "":
 		return decision{step: stepStandDown, state: Absent, reason: o.removed}
+	case !o.had && o.spare > 0:
+		return decision{step: stepLead, state: Settling, reason: "the private link leads to no copy"}
 	case !o.had:
 		return decision{step: stepStandDown, state: Absent, reason: "nothing is installed at path, and there is no copy to lead it to"}
 	case o.wait > 0:
@@ -107,6 +111,8 @@ func decideOurs(o observation) decision {
 		return decision{step: stepUnpublish, state: Starting, reason: `publish is "none", and path is still our link`}
 	case o.unwound && o.view.Previous.Kind == linker.File:
 		return decision{step: stepUnwind, state: Cloning, reason: "the package manager took its upgrade back"}
+	case !o.had && o.spare > 0:
+		return decision{step: stepLead, state: Cloning, reason: "the private link leads to no copy"}
 	case o.view.Pristine.Kind != linker.File && !o.complete:
 		return decision{state: Degraded, reason: "the pristine is gone and the copies are not complete: install the package again, or relinkd adopt"}
 	case o.view.Pristine.Kind == linker.File && (!o.sameGen || !o.complete):
@@ -120,15 +126,11 @@ func decideFile(o observation) decision {
 	if o.publish == config.PublishNone && o.known && o.complete {
 		return decision{state: Steady}
 	}
-	waiting := Settling
-	if o.publish == config.PublishNone && o.view.Private != "" && !o.known {
-		waiting = Bypassed
-	}
 	switch {
 	case o.refused != nil:
 		return decision{state: Degraded, reason: o.refused.Error()}
 	case o.unwhole != nil:
-		return decision{step: stepWait, state: waiting, reason: o.unwhole.Error(), again: o.wait}
+		return decision{step: stepWait, state: Settling, reason: o.unwhole.Error(), again: o.wait}
 	default:
 		return decision{step: stepMakeFrom, state: Cloning, reason: "a new source stands at path"}
 	}

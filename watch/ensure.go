@@ -13,6 +13,7 @@ import (
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
+	"relinkd/pool"
 	"relinkd/watch/install"
 )
 
@@ -24,10 +25,11 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 		return 0
 	}
 	if t.released {
-		t.status, t.reason = Released, fmt.Sprintf("not managed by an operator's word: relinkd manage %s", t.name)
+		t.become(Released, fmt.Sprintf("not managed by an operator's word: relinkd manage %s", t.name))
 		return 0
 	}
 	now := time.Now()
+	t.checkWatch(now)
 	if now.Before(t.retry.until) {
 		t.balance(now)
 		return time.Until(t.retry.until)
@@ -39,7 +41,7 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 			return t.giveUp(err)
 		}
 		d := decide(o)
-		t.status, t.reason = d.state, d.reason
+		t.become(d.state, d.reason)
 		if d.step == stepNone || d.step == stepWait || t.job != nil {
 			t.rest(now, d, o)
 			return t.soonest(d.again, t.balance(now))
@@ -58,7 +60,8 @@ func (t *target) giveUp(err error) time.Duration {
 		return time.Millisecond
 	}
 	if isAbsent(err) {
-		t.status, t.reason = Absent, err.Error()
+		t.become(Absent, err.Error())
+		t.cancelWork()
 		t.unload()
 		return 0
 	}
@@ -67,6 +70,32 @@ func (t *target) giveUp(err error) time.Duration {
 	}
 	t.failed(err)
 	return time.Until(t.retry.until)
+}
+
+// become notes where the target is now, and logs it when that is news.
+func (t *target) become(state State, reason string) {
+	if t.status == state && t.reason == reason {
+		return
+	}
+	if state == Degraded && t.reason != reason {
+		t.remember(t.name + ": " + reason)
+		t.log.Error().Str("reason", reason).Msg("degraded")
+	} else if t.status != state {
+		t.log.Debug().Str("state", string(state)).Str("reason", reason).Msg("state")
+	}
+	t.status, t.reason = state, reason
+}
+
+// checkWatch asks once a second whether events still come: an unmount ends them without a word.
+func (t *target) checkWatch(now time.Time) {
+	if now.Sub(t.watchChecked) < time.Second {
+		return
+	}
+	t.watchChecked = now
+	t.deaf = ""
+	if err := t.install.Check(); err != nil {
+		t.deaf = err.Error()
+	}
 }
 
 // errAbsent says that there is not even a directory to install to.
@@ -92,6 +121,7 @@ func (t *target) observe(now time.Time) (observation, error) {
 	}
 	o.remains = t.remains(o.view)
 	o.had = t.current > 0
+	o.spare = t.spare()
 	o.complete = t.complete()
 	switch o.view.Path.Kind {
 	case linker.Nothing:
@@ -102,7 +132,7 @@ func (t *target) observe(now time.Time) (observation, error) {
 		return o, nil
 	case linker.Ours:
 		o.unwound = !t.link.Put().IsZero() && o.view.Path.Info.ID != t.link.Put()
-		if o.unwound && o.view.Previous.Kind != linker.File {
+		if t.link.Put().IsZero() || o.unwound && o.view.Previous.Kind != linker.File {
 			t.link.SetPut(o.view.Path.Info.ID) // somebody made our link again: as good as ours
 		}
 		o.sameGen = t.src != nil && o.view.Pristine.Info.SameContent(t.src.Info())
@@ -146,7 +176,7 @@ func (t *target) open() error {
 		return nil
 	}
 	if t.link != nil {
-		t.warn("%s is another directory than before: starting over in it", t.dirPath())
+		t.warn("%s or %s in it is another directory than before: starting over", t.dirPath(), linker.PrivateDir)
 		t.cancelWork()
 		t.unload()
 	}
@@ -169,9 +199,22 @@ func (t *target) open() error {
 	return nil
 }
 
+// sameDir reports whether what link has open is what stands there: now is the install directory, and
+// the private directory in it may have been removed by another target's restore.
 func (t *target) sameDir(now os.FileInfo) bool {
 	st, ok := now.Sys().(*syscall.Stat_t)
-	return ok && t.dirID == fsys.ID{Dev: st.Dev, Ino: st.Ino}
+	if !ok || t.dirID != (fsys.ID{Dev: st.Dev, Ino: st.Ino}) {
+		return false
+	}
+	if t.link.Private() == nil {
+		return true
+	}
+	open, err := t.link.Private().Stat()
+	if err != nil {
+		return false
+	}
+	there, err := t.link.Dir().Lstat(linker.PrivateDir)
+	return err == nil && there.ID == open.ID
 }
 
 // remains reports whether anything of ours for this target exists beside path.
@@ -206,26 +249,61 @@ func (t *target) act(ctx context.Context, d decision, o observation) error {
 		return t.standDown(d.reason)
 	case stepUnpublish:
 		_, err := t.link.Restore()
+		t.reload()
 		return err
+	case stepLead:
+		return t.lead()
 	}
 	return nil
 }
 
+// lead points the private link, which leads nowhere, at a copy.
+func (t *target) lead() error {
+	if t.link.Private() == nil {
+		if err := t.link.MakePrivate(); err != nil {
+			return err
+		}
+		t.reload()
+		if err := t.load(); err != nil {
+			return err
+		}
+	}
+	n := t.spare()
+	if n == 0 {
+		return errors.New("there is no copy to lead to")
+	}
+	t.warn("%s led to no copy and leads to %s now", t.link.PrivateLink(), pool.CopyName(t.base(), n))
+	return t.point(n)
+}
+
+// spare is the number of a copy that the private link could lead to, 0 when there is none.
+func (t *target) spare() int {
+	if t.pool == nil || t.src == nil {
+		return 0
+	}
+	for _, c := range t.pool.Owned() {
+		if c.SHA256 == t.src.SHA256() && !t.suspect[c.Number] {
+			return c.Number
+		}
+	}
+	return 0
+}
+
 // rest is done in each round in which path is as it should be or must be waited for.
 func (t *target) rest(now time.Time, d decision, o observation) {
-	if t.job != nil {
+	if t.job != nil && !t.job.grow {
 		t.superviseJob(o)
 		t.status = Cloning
-		if t.cfg.Publish == config.PublishNone && o.view.Path.Kind == linker.File && !o.known {
+		if t.cfg.Publish == config.PublishNone && t.current == 0 {
 			t.status = Bypassed
 		}
 		return
 	}
-	if d.state == Bypassed {
-		t.bypass()
-	}
 	if d.state == Steady {
 		t.reason = t.notice
+		if t.reason == "" {
+			t.reason = t.deaf
+		}
 		t.retry.reset()
 		t.dropPrevious(now, o)
 		t.takeOver = false

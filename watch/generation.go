@@ -271,7 +271,9 @@ func (t *target) endJob(j *job, err error) {
 
 // superviseJob ends a job whose source is no longer what should be made.
 func (t *target) superviseJob(o observation) {
-	if t.job.origin == fromPath && !o.view.Path.Info.SameContent(t.job.info) {
+	news := o.view.Path.Kind == linker.File && t.job.origin != fromPath
+	gone := t.job.origin == fromPath && !o.view.Path.Info.SameContent(t.job.info)
+	if news || gone {
 		t.job.cancel()
 	}
 }

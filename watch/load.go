@@ -14,12 +14,15 @@ import (
 // they were made from, so that a new start of the daemon changes nothing that is right. What was
 // interrupted shows as copies of two generations; Ensure then makes the missing ones.
 func (t *target) load() error {
-	if t.pool != nil || t.link.Private() == nil {
+	if t.pool != nil {
 		return nil
 	}
 	view, err := t.link.View()
 	if err != nil {
 		return err
+	}
+	if t.link.Private() == nil && view.Path.Kind != linker.Ours {
+		return nil
 	}
 	if t.current, err = t.link.Current(); err != nil {
 		return err
@@ -51,7 +54,7 @@ func (t *target) load() error {
 		}
 		src.Close()
 	}
-	if err := t.fallBack(view); err != nil {
+	if err := t.fallBack(view, m); err != nil {
 		return err
 	}
 	t.wanted = t.cfg.Copies
@@ -122,13 +125,20 @@ func (t *target) sinceOf(m *pool.Manifest, src *pool.Source) {
 	}
 }
 
-// fallBack takes the linked copy itself as what the copies are compared with, when the pristine is
-// gone while path is still ours.
-func (t *target) fallBack(v linker.View) error {
-	if t.src != nil || v.Path.Kind != linker.Ours || t.current == 0 {
+// fallBack takes a copy itself as what the copies are compared with, when the pristine is gone while
+// path is still ours: the linked one, or one that the manifest knows.
+func (t *target) fallBack(v linker.View, m *pool.Manifest) error {
+	if t.src != nil || v.Path.Kind != linker.Ours {
 		return nil
 	}
-	f, err := t.link.Dir().Open(pool.CopyName(t.base(), t.current))
+	n := t.current
+	if n == 0 {
+		n = t.knownCopy(m)
+	}
+	if n == 0 {
+		return nil
+	}
+	f, err := t.link.Dir().Open(pool.CopyName(t.base(), n))
 	if fsys.NotExist(err) {
 		return nil
 	}
@@ -140,15 +150,26 @@ func (t *target) fallBack(v linker.View) error {
 		f.Close()
 		return err
 	}
-	t.pool.Own(pool.Copy{Number: t.current, Info: src.Info(), SHA256: src.SHA256()})
+	t.pool.Own(pool.Copy{Number: n, Info: src.Info(), SHA256: src.SHA256()})
 	if _, _, err := t.pool.Adopt(context.Background(), src, t.existing(), &pool.Manifest{}); err != nil {
 		src.Close()
 		return err
 	}
 	t.src, t.since = src, time.Now()
 	t.notice = "the pristine is gone: restore will put a clone of a copy at path, with a new inode"
-	t.warn("%s is gone", t.link.Private().Join(t.link.PristineName()))
+	t.warn("the pristine of %s is gone", t.cfg.Path)
 	return nil
+}
+
+// knownCopy is the number of a copy that stands just as the manifest says, 0 for none.
+func (t *target) knownCopy(m *pool.Manifest) int {
+	for _, n := range t.existing() {
+		info, err := t.link.Dir().Lstat(pool.CopyName(t.base(), n))
+		if err == nil && info == m.Copies[n] {
+			return n
+		}
+	}
+	return 0
 }
 
 // existing is the numbers of all files of a copy's name.
@@ -224,7 +245,7 @@ func (t *target) save() error { return t.saveManifest(nil) }
 func (t *target) saveStaged(s *pool.Staged) error { return t.saveManifest(s.Copies()) }
 
 func (t *target) saveManifest(staged []pool.Copy) error {
-	m := &pool.Manifest{Path: t.cfg.Path, Since: t.since, Link: t.link.Put(), Copies: map[int]fsys.Info{}}
+	m := &pool.Manifest{Path: t.cfg.Path, Packaged: t.install.Packaged(), Since: t.since, Link: t.link.Put(), Copies: map[int]fsys.Info{}}
 	if t.src != nil {
 		m.SHA256, m.Size, m.Pristine = t.src.SHA256(), t.src.Info().Size, t.src.Info()
 		// A rename has changed the file's ctime since it was read.

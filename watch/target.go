@@ -47,19 +47,21 @@ type target struct {
 	current int          // number of the copy that the private link leads to, 0 for none
 	wanted  int          // numbers 1 to wanted make up the pool
 
-	released  bool
-	takeOver  bool // the operator asked to manage a hand-made pool
-	remake    bool // the operator asked for all copies anew
-	job       *job
-	verifying *verification // the check of all copies that is under way
-	working   int           // pieces of work off the loop whose results are still to come
-	status    State
-	reason    string
-	notice    string // what is worth telling although all is well
-	lastErr   string
-	lastErrAt time.Time
-	retry     backoff
-	growRetry backoff
+	released     bool
+	takeOver     bool // the operator asked to manage a hand-made pool
+	remake       bool // the operator asked for all copies anew
+	job          *job
+	verifying    *verification // the check of all copies that is under way
+	working      int           // pieces of work off the loop whose results are still to come
+	status       State
+	reason       string
+	deaf         string // why file events are not to be had
+	watchChecked time.Time
+	notice       string // what is worth telling although all is well
+	lastErr      string
+	lastErrAt    time.Time
+	retry        backoff
+	growRetry    backoff
 
 	stale        map[fsys.ID]bool // replaced executables that processes may still run
 	suspect      map[int]bool     // copies to look at closely
@@ -181,11 +183,16 @@ func (t *target) run(ctx context.Context, active bool) error {
 // watch starts watching the install directory; without a daemon nothing is watched, and a file at
 // path counts as complete when it has rested.
 func (t *target) watch(ctx context.Context) {
+	packaged := false
+	if m, err := t.manifest(); err == nil {
+		packaged = m.Packaged
+	}
 	t.install = install.New(install.Options{
-		Path:  t.cfg.Path,
-		Quiet: t.cfg.Settle.Quiet,
-		Max:   t.cfg.Settle.Max,
-		Log:   t.log,
+		Packaged: packaged,
+		Path:     t.cfg.Path,
+		Quiet:    t.cfg.Settle.Quiet,
+		Max:      t.cfg.Settle.Max,
+		Log:      t.log,
 	})
 	ctx, cancel := context.WithCancel(ctx)
 	if !t.active {
