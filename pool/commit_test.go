@@ -208,6 +208,19 @@ func TestFurtherFileComesBeforeTheExchangeBack(t *testing.T) {
 	}
 }
 
+// TestFurtherFileCannotBeKept has even the keeping fail: the file stays where it is.
+func TestFurtherFileCannotBeKept(t *testing.T) {
+	x := onScratch(t)
+	x.hook.once("commit: exchange back", func(string) error { return putForeign(x, "second")() })
+	x.hook.on("commit: keep", fails)
+	_, err := race(x, "commit: exchange", putForeign(x, "first"))
+	wantForeign(t, err, "imapd_001")
+	x.wantPrivate("imapd_001.new")
+	if got := x.content(".relinkd/imapd_001.new"); got != "second" || !strings.Contains(err.Error(), "imapd_001.new") {
+		t.Errorf("%q is left, and the error is %v", got, err)
+	}
+}
+
 func TestNameIsFreedBeforeTheExchangeBack(t *testing.T) {
 	x := onScratch(t)
 	x.hook.once("commit: exchange back", func(path string) error { return os.Remove(path) })

@@ -142,14 +142,24 @@ func (p *Pool) cannotClone(n int, err error) error {
 // Commit (Manifest.Staged), and after a crash Adopt knows which files are relinkd's.
 func (s *Staged) Copies() []Copy { return slices.Clone(s.copies) }
 
-// Discard removes the copies that were not committed.
+// Discard removes the copies that were not committed. Another file that a race in Commit has left
+// in the place of one stays.
 func (s *Staged) Discard() error {
 	var failed []error
 	for _, c := range s.copies {
-		if err := s.p.private.Unlink("discard: remove", s.p.newName(c.Number)); err != nil && !fsys.NotExist(err) {
+		if err := s.p.discard(c); err != nil && !fsys.NotExist(err) {
 			failed = append(failed, err)
 		}
 	}
 	s.copies = nil
 	return errors.Join(failed...)
+}
+
+func (p *Pool) discard(c Copy) error {
+	finished := !c.Info.ID.IsZero()
+	info, err := p.private.Lstat(p.newName(c.Number))
+	if err != nil || finished && info.ID != c.Info.ID {
+		return err
+	}
+	return p.private.Unlink("discard: remove", p.newName(c.Number))
 }
