@@ -19,7 +19,7 @@ import (
 )
 
 // The service and the load. 240 processes over 12 copies are 20 a copy, two thirds of the
-// threshold; a life of 1 to 7 s makes 60 spawns a second.
+// threshold.
 const (
 	target     = "standin"
 	copies     = 12

@@ -16,9 +16,9 @@ import (
 	"relinkd/fsys"
 )
 
-// The pace of the load.
+// The pace of the load. A life of 4 s on average lets 60 of 240 processes end a second.
 const (
-	spawnsPerSecond = 100 // at most, while the population is not complete
+	spawnsPerSecond = 70 // at most: the population is complete after some seconds
 	shortestLife    = time.Second
 	longestLife     = 7 * time.Second
 )

@@ -81,8 +81,9 @@ func (s *scratch) fill() error {
 	return nil
 }
 
-// settings is relinkd's configuration. A threshold of 30 leaves few processes between the mark and
-// itself, so the mark is lower and the census more frequent than a server's.
+// settings is relinkd's configuration. A census cannot promise more than its interval allows: a
+// threshold as low as 30 asks for a lower mark and a more frequent census than a server's, so that
+// a busy host, on which the census is late, starts no more processes meanwhile than are left.
 func (s *scratch) settings() map[string]any {
 	return map[string]any{
 		"target": map[string]any{target: map[string]any{
@@ -90,7 +91,7 @@ func (s *scratch) settings() map[string]any {
 			"copies":     copies,
 			"max_copies": maxCopies,
 			"threshold":  threshold,
-			"rotate_at":  0.8,
+			"rotate_at":  0.7,
 			"settle":     map[string]any{"quiet": "100ms", "max": "2s"},
 		}},
 		"census":  map[string]any{"interval": "20ms"},

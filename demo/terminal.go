@@ -71,8 +71,8 @@ func (s *terminal) compose(f frame) []string {
 		width = 80
 	}
 	lines := []string{
-		cut(fmt.Sprintf("relinkd demo: %d of %d s, %s", f.elapsed/time.Second, f.length/time.Second, f.target.State), width),
-		cut(fmt.Sprintf("%s -> %s", f.path, f.target.Current), width),
+		cut(fmt.Sprintf("%s -> %s, %s, %d of %d s", target, f.target.Current, f.target.State, f.elapsed/time.Second, f.length/time.Second), width),
+		cut(f.path, width),
 	}
 	lines = append(lines, fold(f.numbers(), width)...)
 	lines = append(lines, "")

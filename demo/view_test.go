@@ -32,18 +32,18 @@ func picture(n int) frame {
 }
 
 func TestTerminalPicture(t *testing.T) {
-	s := &terminal{width: 40}
+	s := &terminal{width: 42}
 	want := []string{
-		"relinkd demo: 4 of 10 s, steady",
-		"/tmp/x/standin -> standin_002",
+		"standin -> standin_002, steady, 4 of 10 s",
+		"/tmp/x/standin",
 		"240 processes, 61 new a second,",
 		"3 of an older version, 500 spawns,",
 		"0 failed, 7 rotations, highest 25 of 30",
 		"",
-		"  001 ........................|.....   0",
-		"> 002 ############............|.....  12",
-		"  003 ########################|.....  24",
-		"  004 ##############################  36",
+		"  001 .........................|......   0",
+		"> 002 ############.............|......  12",
+		"  003 #########################|......  24",
+		"  004 ################################  36",
 		"",
 		"  4.0 s  upgrade: a new version",
 	}
