@@ -170,6 +170,25 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+func TestLeast(t *testing.T) {
+	for _, tt := range []struct {
+		loads   []Load
+		current int
+		want    int
+	}{
+		{nil, 0, 0},
+		{loads(0), 1, 0},
+		{loads(5), 0, 1},
+		{loads(0, 5, 4), 1, 3},
+		{loads(4, 0, 4), 2, 3},
+		{loads(4, 4, 0), 3, 1},
+	} {
+		if got, found := Least(tt.loads, tt.current); got != tt.want || found != (tt.want != 0) {
+			t.Errorf("Least(%v, %d) = %d, %v, want %d", tt.loads, tt.current, got, found, tt.want)
+		}
+	}
+}
+
 func drawPolicy(t *rapid.T) Policy {
 	return Policy{
 		Threshold: rapid.IntRange(1, 300).Draw(t, "threshold"),
