@@ -61,7 +61,8 @@ func (t *target) undo(force bool, r *Report) error {
 		r.Done = append(r.Done, fmt.Sprintf("%s was not managed: nothing to restore", t.cfg.Path))
 		return nil
 	}
-	if err := t.prepareRestore(r); err != nil {
+	cloned, err := t.prepareRestore(r)
+	if err != nil {
 		return err
 	}
 	kept, err := t.link.Restore()
@@ -72,11 +73,14 @@ func (t *target) undo(force bool, r *Report) error {
 	if err != nil {
 		return err
 	}
-	if kept {
-		r.Done = append(r.Done, fmt.Sprintf("kept what stands at %s (inode %d)", t.cfg.Path, at.Info.Ino))
-	} else {
-		r.Done = append(r.Done, fmt.Sprintf("restored %s, the packaged file (inode %d)", t.cfg.Path, at.Info.Ino))
+	what := "restored %s, the packaged file (inode %d)"
+	switch {
+	case kept:
+		what = "kept what stands at %s (inode %d)"
+	case cloned:
+		what = "restored %s, a clone of the packaged file (inode %d)"
 	}
+	r.Done = append(r.Done, fmt.Sprintf(what, t.cfg.Path, at.Info.Ino))
 	return t.clearAway(force, r)
 }
 
@@ -108,29 +112,29 @@ func (t *target) clearAway(force bool, r *Report) error {
 	return t.forgetManifest()
 }
 
-// prepareRestore mends what a crash has left and makes sure that there is a pristine where one is
-// needed.
-func (t *target) prepareRestore(r *Report) error {
+// prepareRestore mends what a crash has left. Where a pristine is needed and gone, it is cloned from a
+// copy.
+func (t *target) prepareRestore(r *Report) (cloned bool, err error) {
 	if _, err := t.link.Recover(t.isCopy); err != nil {
-		return err
+		return false, err
 	}
 	t.reload()
 	if err := t.load(); err != nil {
-		return err
+		return false, err
 	}
 	v, err := t.link.View()
 	if err != nil {
-		return err
+		return false, err
 	}
 	needed := v.Path.Kind == linker.Ours || v.Path.Kind == linker.PoolLink || v.Path.Kind == linker.Nothing
 	if !needed || v.Pristine.Kind == linker.File {
-		return nil
+		return false, nil
 	}
 	if t.src == nil {
-		return errors.New("neither the packaged file nor a copy of it is left: install the package again")
+		return false, errors.New("neither the packaged file nor a copy of it is left: install the package again")
 	}
-	r.Warnings = append(r.Warnings, "the packaged file is gone: a clone of a copy takes its place, with a new inode")
-	return pool.CloneAs(context.Background(), t.src, t.link.Private(), t.link.PristineName())
+	r.Warnings = append(r.Warnings, "the packaged file was gone: its clone has a new inode, and the package manager may say so")
+	return true, pool.CloneAs(context.Background(), t.src, t.link.Private(), t.link.PristineName())
 }
 
 // rotateBy moves the private link by an operator's word: to copy number to, or with 0 to the least

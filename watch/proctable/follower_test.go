@@ -327,9 +327,16 @@ func TestNotify(t *testing.T) {
 		f.Due(100 * ms)
 		b.pass(100 * ms)
 		check("a process of an executable that is not followed", 0)
+		b.proc.exit(10)
+		f.Due(100 * ms)
+		b.pass(100 * ms)
+		check("a process that ended", 1)
+		f.Set(b.ids[:1])
+		b.pass(0)
+		check("fresh again, with the same counts as before", 1)
 
 		f.Close()
-		b.proc.exit(10)
+		b.proc.exec(10, b.exes[0])
 		b.pass(3 * time.Second)
 		check("closed", 0)
 	})
@@ -338,10 +345,11 @@ func TestNotify(t *testing.T) {
 func TestRate(t *testing.T) {
 	bubble(t, 500*time.Millisecond, func(t *testing.T, b *clocked) {
 		f, other := b.table.Follow(nil), b.table.Follow(nil)
-		f.Set(b.ids[:2])
-		other.Set(b.ids[2:])
 		pid := 100
 		b.proc.exec(pid, b.exes[0])
+		b.pass(250 * time.Millisecond)
+		f.Set(b.ids[:2])
+		other.Set(b.ids[2:])
 		b.pass(0)
 		if got := f.Rate(); got != 0 {
 			t.Errorf("rate is %v when nothing was known before, want 0", got)
