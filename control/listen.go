@@ -29,10 +29,10 @@ const maxSocketName = 107
 //
 // The socket appears under its name only when it is complete:
 //
-//  1. Bind it to a temporary name beside it, with the mode set before: unix_bind() takes the mode
-//     from the socket's own inode, so that no umask and no second step opens it for an instant.
-//  2. Give it to the group.
-//  3. Take away a dead socket of that name.
+//  1. Take away a dead socket of that name, and of the temporary one.
+//  2. Bind it to the temporary name, with the mode set before: unix_bind() takes the mode from the
+//     socket's own inode, so that no umask and no second step opens it for an instant.
+//  3. Give it to the group.
 //  4. Rename it into place, never over anything.
 //
 // Closing the listener removes the socket, unless another one has taken its name.
@@ -62,11 +62,12 @@ func listen(socket, group string) (_ *listener, err error) {
 		return nil, fmt.Errorf("its name is %d bytes too long for a socket: "+
 			"set control.socket to a shorter one", n-maxSocketName)
 	}
-	if err := removeDead(d, temp); err != nil {
-		return nil, err
+	for _, n := range []string{name, temp} { // 1.
+		if err := removeDead(d, n); err != nil {
+			return nil, err
+		}
 	}
-
-	inner, err := bind(inside(d, temp)) // 1.
+	inner, err := bind(inside(d, temp)) // 2.
 	if err != nil {
 		return nil, err
 	}
@@ -77,15 +78,12 @@ func listen(socket, group string) (_ *listener, err error) {
 		}
 	}()
 	if gid >= 0 {
-		if err := giveToGroup(d, temp, gid); err != nil { // 2.
+		if err := giveToGroup(d, temp, gid); err != nil { // 3.
 			return nil, fmt.Errorf("cannot give it to the group %s: %v", group, err)
 		}
 	}
 	st, err := d.Lstat(temp)
 	if err != nil {
-		return nil, err
-	}
-	if err := removeDead(d, name); err != nil { // 3.
 		return nil, err
 	}
 	if err := d.Move("listen: publish socket", temp, d, name); err != nil { // 4.

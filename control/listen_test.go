@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +20,15 @@ func mode(t *testing.T, path string) os.FileMode {
 		t.Fatal(err)
 	}
 	return st.Mode()
+}
+
+func modTime(t *testing.T, path string) time.Time {
+	t.Helper()
+	st, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.ModTime()
 }
 
 // names lists dir, so that a test sees that nothing temporary is left.
@@ -178,7 +188,7 @@ func TestListenLeavesOthersAlone(t *testing.T) {
 			dir := scratch(t)
 			socket := filepath.Join(dir, "relinkd.sock")
 			test.setup(t, dir, socket)
-			before := names(t, dir)
+			before, touched := names(t, dir), modTime(t, dir)
 			_, err := Listen(socket, test.group)
 			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), socket) {
 				t.Errorf("error is %v, want it to name the socket and %q", err, test.want)
@@ -188,6 +198,9 @@ func TestListenLeavesOthersAlone(t *testing.T) {
 			}
 			if after := names(t, dir); after != before {
 				t.Errorf("in the directory: %s, before: %s", after, before)
+			}
+			if !modTime(t, dir).Equal(touched) {
+				t.Error("something was made in the directory and taken away again")
 			}
 		})
 	}

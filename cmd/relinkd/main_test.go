@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -153,5 +154,42 @@ func TestTakes(t *testing.T) {
 		if got := fmt.Sprint(err); got != test.want && (err != nil || test.want != "") {
 			t.Errorf("takes(%q) of %q: %s, want %s", test.names, test.args, got, test.want)
 		}
+	}
+}
+
+// stubborn is a Service with three targets, of which the second cannot be restored.
+type stubborn struct {
+	watch.Service
+	restored []string
+}
+
+func (*stubborn) Status(context.Context) (*watch.Status, error) {
+	return &watch.Status{Targets: []watch.TargetStatus{{Name: "imapd"}, {Name: "lmtpd"}, {Name: "pop3d"}}}, nil
+}
+
+func (s *stubborn) Restore(_ context.Context, target string, force bool) (*watch.Report, error) {
+	s.restored = append(s.restored, fmt.Sprint(target, force))
+	if target == "lmtpd" {
+		return nil, errors.New("cannot restore lmtpd")
+	}
+	return &watch.Report{Target: target, Done: []string{"restored"}, Warnings: []string{"mind the step"}}, nil
+}
+
+func TestRestoreAllGoesOnAfterAnError(t *testing.T) {
+	var out, errOut bytes.Buffer
+	a := &app{out: &out, errOut: &errOut}
+	svc := new(stubborn)
+	err := a.restoreAll(context.Background(), svc, true)
+	if err == nil || err.Error() != "cannot restore lmtpd" {
+		t.Errorf("error is %v", err)
+	}
+	if got, want := fmt.Sprint(svc.restored), "[imapdtrue lmtpdtrue pop3dtrue]"; got != want {
+		t.Errorf("restored %s, want %s", got, want)
+	}
+	if got, want := out.String(), "imapd: restored\npop3d: restored\n"; got != want {
+		t.Errorf("printed %q, want %q", got, want)
+	}
+	if got, want := errOut.String(), "relinkd: warning: imapd: mind the step\nrelinkd: warning: pop3d: mind the step\n"; got != want {
+		t.Errorf("warned %q, want %q", got, want)
 	}
 }

@@ -16,10 +16,10 @@ func printStatus(w io.Writer, st *watch.Status) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "relinkd %s, counts processes by %s%s\n", st.Version, st.Accounting, inParens(st.AccountingReason))
 	if st.UnreadableProcesses > 0 {
-		fmt.Fprintf(&b, "%d processes cannot be read: all counts may be too low (run relinkd as root)\n", st.UnreadableProcesses)
+		fmt.Fprintf(&b, "processes that cannot be read: %d, so every count may be too low\n", st.UnreadableProcesses)
 	}
 	if st.Overflows > 0 {
-		fmt.Fprintf(&b, "events were lost %d times; each time everything was counted anew\n", st.Overflows)
+		fmt.Fprintf(&b, "times that events were lost: %d, each followed by a new count\n", st.Overflows)
 	}
 	if st.ConfigError != "" {
 		fmt.Fprintf(&b, "the configuration in force is an earlier one:\n%s", indented(st.ConfigError))

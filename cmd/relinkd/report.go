@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -33,19 +32,6 @@ func (a *app) reported(change func(watch.Service) (*watch.Report, error)) func(w
 		a.printReport(r)
 		return nil
 	}
-}
-
-// allTargets is the names of all configured targets.
-func allTargets(ctx context.Context, svc watch.Service) ([]string, error) {
-	st, err := svc.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	names := make([]string, len(st.Targets))
-	for i, t := range st.Targets {
-		names[i] = t.Name
-	}
-	return names, nil
 }
 
 // printJSON writes a document for programs, indented for people.

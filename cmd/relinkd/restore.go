@@ -48,20 +48,23 @@ cyrus.conf names it: restore says what to edit, and --force removes it then.`,
 }
 
 func (a *app) restoreOne(ctx context.Context, svc watch.Service, target string, force bool) error {
-	return a.reported(func(svc watch.Service) (*watch.Report, error) {
-		return svc.Restore(ctx, target, force)
-	})(svc)
+	r, err := svc.Restore(ctx, target, force)
+	if err != nil {
+		return err
+	}
+	a.printReport(r)
+	return nil
 }
 
 // restoreAll restores whatever can be: one target that fails does not keep the others.
 func (a *app) restoreAll(ctx context.Context, svc watch.Service, force bool) error {
-	targets, err := allTargets(ctx, svc)
+	st, err := svc.Status(ctx)
 	if err != nil {
 		return err
 	}
 	var failed []error
-	for _, target := range targets {
-		err := a.restoreOne(ctx, svc, target, force)
+	for _, t := range st.Targets {
+		err := a.restoreOne(ctx, svc, t.Name, force)
 		if errors.Is(err, control.ErrNoDaemon) {
 			return err // it stopped; whoever acts in its place begins with all of them
 		}

@@ -82,5 +82,9 @@ func (a *app) askOrAct(ctx context.Context, act func(watch.Service) error) error
 	if err != nil {
 		return err
 	}
-	return errors.Join(act(w), w.Close())
+	err = act(w)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("gave up before it was done: %w", context.Cause(ctx))
+	}
+	return errors.Join(err, w.Close())
 }
