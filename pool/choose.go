@@ -79,9 +79,13 @@ type Decision struct {
 // the threshold by the processes that start, at rate a second, before we know of them; never
 // below 1.
 func Mark(p Policy, latency time.Duration, rate float64) int {
+	return max(1, min(p.share(), limit(p, latency, rate)))
+}
+
+// share is the part of the threshold at which a rotation is due while nothing is unseen.
+func (p Policy) share() int {
 	// The addend repairs products like 0.29 × 100 = 28.999999999999996.
-	share := int(math.Floor(p.RotateAt*float64(p.Threshold) + 1e-9))
-	return max(1, min(share, limit(p, latency, rate)))
+	return int(math.Floor(p.RotateAt*float64(p.Threshold) + 1e-9))
 }
 
 // limit is the number of processes from which on a copy may pass the threshold before the next
@@ -100,7 +104,9 @@ func limit(p Policy, latency time.Duration, rate float64) int {
 //  1. The current copy is under the mark: stay.
 //  2. Else take the least loaded other copy, ties to the next number after the current one. Its
 //     room below the mark is at least a tenth of the mark: rotate.
-//  3. Else grow by one copy and rotate to it.
+//  3. Else grow by one copy and rotate to it. But not while some copy is not half as full as it
+//     should get: then late news has lowered the mark, to which one more copy is no answer; rotate
+//     to the least loaded if that is lower.
 //  4. Else rotate to the least loaded copy only if it is 5 % of the threshold lower and the
 //     minimum dwell has passed, for a rotation has a price: it retires all waiting workers.
 //     A current copy that may pass the threshold before the next decision does not wait for that:
@@ -118,7 +124,13 @@ func Choose(p Policy, v View) Decision {
 	if found && 10*(d.Mark-least.Processes) >= d.Mark { // 2
 		return d.rotate(least.Number, ReasonThreshold)
 	}
-	if len(v.Loads) < min(p.MaxCopies, MaxCopies) { // 3
+	if found && 2*least.Processes < p.share() { // 3
+		if isThere && least.Processes >= current {
+			return d
+		}
+		return d.rotate(least.Number, ReasonThreshold)
+	}
+	if len(v.Loads) < min(p.MaxCopies, MaxCopies) {
 		if !v.NoGrowth {
 			d.Action, d.To, d.Reason = Grow, freeNumber(v.Loads), ReasonThreshold
 			return d

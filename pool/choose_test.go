@@ -83,6 +83,21 @@ func TestChoose(t *testing.T) {
 			v:    View{Loads: loads(180, 163, 170), Current: 1},
 			want: Decision{Action: Grow, To: 4, Reason: ReasonThreshold, Mark: 180},
 		}, {
+			name: "late news alone is no reason to grow: spread",
+			p:    func(p *Policy) { p.MaxCopies = 4 },
+			v:    View{Loads: loads(60, 40, 30), Current: 1, Latency: time.Second, Rate: 500},
+			want: Decision{Action: Rotate, To: 3, Reason: ReasonThreshold, Mark: 1},
+		}, {
+			name: "late news and nothing to gain: stay",
+			p:    func(p *Policy) { p.MaxCopies = 4 },
+			v:    View{Loads: loads(30, 40, 30), Current: 1, Latency: time.Second, Rate: 500},
+			want: Decision{Mark: 1},
+		}, {
+			name: "late news and half full: grow",
+			p:    func(p *Policy) { p.MaxCopies = 4 },
+			v:    View{Loads: loads(100, 90, 95), Current: 1, Latency: time.Second, Rate: 500},
+			want: Decision{Action: Grow, To: 4, Reason: ReasonThreshold, Mark: 1},
+		}, {
 			name: "grow into the gap",
 			p:    func(p *Policy) { p.MaxCopies = 4 },
 			v:    View{Loads: []Load{{1, 180}, {3, 180}}, Current: 1},
@@ -262,6 +277,9 @@ func TestChooseProperties(t *testing.T) {
 			}
 			if processes(v, d.To) != -1 || d.To < 1 || d.To > len(v.Loads)+1 {
 				t.Fatalf("grows to %d", d.To)
+			}
+			if len(v.Loads) > 1 && 2*least < int(p.RotateAt*float64(p.Threshold)) {
+				t.Fatalf("grows though a copy has %d processes of a threshold of %d", least, p.Threshold)
 			}
 			if 10*(d.Mark-least) >= d.Mark {
 				t.Fatalf("grows though a copy has %d processes and the mark is %d", least, d.Mark)
