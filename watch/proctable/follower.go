@@ -19,7 +19,7 @@ type Follower struct {
 	request uint64    // the number of the Set that brought ids
 	due     time.Time // when the next census is wanted at the latest; zero means no wish
 	told    time.Time // the beginning of the census after which notify was called last
-	rate    float64   // processes a second
+	rate    rate
 }
 
 // Follow adds a follower, which counts nothing until Set. notify is called after every census that
@@ -75,13 +75,13 @@ func (f *Follower) Counts() Counts {
 }
 
 // Rate is how many processes a second appear on the followed executables: the sum of what the
-// executables' counts grew by from one census to the next, over an exponentially weighted window of
-// 5 s. It is a lower bound: a process that ends before a census has seen it, or in whose place
+// executables' counts grew by from one census to the next, exponentially weighted over 0.5 s or
+// over 5 s, whichever gives more. It is a lower bound: a process that ends before a census has seen it, or in whose place
 // another one of the same executable ends, does not show in a count.
 func (f *Follower) Rate() float64 {
 	f.t.mu.Lock()
 	defer f.t.mu.Unlock()
-	return f.rate
+	return f.rate.perSecond()
 }
 
 // Latency is how long a new process may stay unseen, as measured: from the beginning of the last
@@ -119,7 +119,7 @@ func (f *Follower) wants(v *view) time.Time {
 func (f *Follower) follow(before, after *view, interval time.Duration) bool {
 	grew, changed := growth(before.counts(), after.counts(), f.ids)
 	if !before.began.IsZero() {
-		f.rate = nextRate(f.rate, grew, after.began.Sub(before.began))
+		f.rate.add(grew, after.began.Sub(before.began))
 	}
 	if !changed && f.fresh(before) == f.fresh(after) && after.began.Sub(f.told) < interval {
 		return false
