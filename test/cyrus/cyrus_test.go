@@ -13,12 +13,23 @@ func TestCyrus(t *testing.T) {
 	if reason := unsuitable(); reason != "" {
 		t.Skip(reason)
 	}
-	l := &lab{host: borrow(t)}
+	l := &lab{relinkd: buildRelinkd(t), host: borrow(t)}
 	for _, part := range []struct {
 		name string
 		test func(*testing.T, *lab)
 	}{
 		{"baseline", baseline},
+		{"rotations", rotations},
+		{"threshold", threshold},
+		{"upgrade", upgrade},
+		{"removal", removal},
+		{"handwork", handwork},
+		{"rpm", rpmUpgrade},
+		{"sidecar", sidecar},
+		{"founding", founding},
+		{"targets", targets},
+		{"restart", restart},
+		{"forkless", forkless},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, l) })
 	}
@@ -26,5 +37,6 @@ func TestCyrus(t *testing.T) {
 
 // lab is what all parts share.
 type lab struct {
-	host *host
+	relinkd string // the program under test
+	host    *host
 }

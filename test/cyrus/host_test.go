@@ -56,12 +56,7 @@ func unsuitable() string {
 // of t.
 func borrow(t *testing.T) *host {
 	t.Helper()
-	h := &host{before: map[string]string{}}
-	for _, name := range []string{"cyrus-imapd", "cyrus-common"} {
-		if v := installedVersion(name); v != "" {
-			h.before[name] = v
-		}
-	}
+	h := &host{before: installedCyrus()}
 	for _, dir := range []string{"/var/lib/cyrus", "/var/spool/cyrus", "/var/spool/sieve", "/run/cyrus"} {
 		if !exists(dir) {
 			h.dirs = append(h.dirs, dir)
@@ -73,16 +68,16 @@ func borrow(t *testing.T) *host {
 		t.Fatal(err)
 	}
 
-	want := append(cyrusAt(olderCyrus), "sasl2-bin", "libsasl2-modules", "rpm")
-	plan, err := apt("install", append([]string{"--simulate", "--no-remove", "--allow-downgrades"}, want...)...)
-	if err != nil {
+	// Missing lists and stale ones both show when packages are to be fetched.
+	want := append(h.cyrusAt(olderCyrus), "sasl2-bin", "libsasl2-modules", "rpm", "strace")
+	if _, err := apt("install", append([]string{"-y", "--no-remove", "--allow-downgrades", "--download-only"}, want...)...); err != nil {
 		if _, err := apt("update"); err != nil {
 			t.Fatal(err)
 		}
-		plan, err = apt("install", append([]string{"--simulate", "--no-remove", "--allow-downgrades"}, want...)...)
-		if err != nil {
-			t.Fatal(err)
-		}
+	}
+	plan, err := apt("install", append([]string{"--simulate", "--no-remove", "--allow-downgrades"}, want...)...)
+	if err != nil {
+		t.Fatal(err)
 	}
 	// "Inst NAME (VERSION …" is new, "Inst NAME [OLD] (VERSION …" was there before.
 	for _, m := range regexp.MustCompile(`(?m)^Inst (\S+) \(`).FindAllStringSubmatch(plan, -1) {
@@ -102,11 +97,11 @@ func (h *host) install(t *testing.T, packages ...string) {
 
 func (h *host) giveBack(t *testing.T) {
 	if len(h.before) > 0 {
-		var packages []string
+		args := []string{"-y", "--no-remove", "--allow-downgrades"}
 		for name, version := range h.before {
-			packages = append(packages, name+"="+version)
+			args = append(args, name+"="+version)
 		}
-		if _, err := apt("install", append([]string{"-y", "--allow-downgrades"}, packages...)...); err != nil {
+		if _, err := apt("install", args...); err != nil {
 			t.Error(err)
 		}
 	}
@@ -129,9 +124,16 @@ func (h *host) giveBack(t *testing.T) {
 	}
 }
 
-// cyrusAt names Cyrus's packages at a version; cyrus-imapd holds imapd, cyrus-common lmtpd.
-func cyrusAt(version string) []string {
-	return []string{"cyrus-imapd=" + version, "cyrus-common=" + version}
+// cyrusAt names Cyrus's packages at a version: cyrus-imapd, which holds imapd, cyrus-common, which
+// holds lmtpd, and whatever else of Cyrus was here before, since they depend on each other's version.
+func (h *host) cyrusAt(version string) []string {
+	packages := []string{"cyrus-imapd=" + version, "cyrus-common=" + version}
+	for name := range h.before {
+		if name != "cyrus-imapd" && name != "cyrus-common" {
+			packages = append(packages, name+"="+version)
+		}
+	}
+	return packages
 }
 
 // apt runs apt-get without questions and returns what it printed.
@@ -174,14 +176,16 @@ func must(t *testing.T, name string, args ...string) string {
 	return out
 }
 
-// installedVersion is the version of an installed package, or "".
-func installedVersion(name string) string {
-	out, err := exec.Command("dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Version}", name).Output()
-	version, ok := strings.CutPrefix(string(out), "ii ")
-	if err != nil || !ok {
-		return ""
+// installedCyrus is the version of every package of Cyrus that is installed.
+func installedCyrus() map[string]string {
+	out, _ := exec.Command("dpkg-query", "-W", "-f", "${db:Status-Abbrev}${source:Package} ${Package} ${Version}\n").Output()
+	versions := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) == 4 && f[0] == "ii" && f[1] == "cyrus-imapd" {
+			versions[f[2]] = f[3]
+		}
 	}
-	return version
+	return versions
 }
 
 // altered is what dpkg -V says about a package: a line for each file that is not as packaged.
