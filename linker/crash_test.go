@@ -47,35 +47,30 @@ func (c scenario) attempt(s *site, f fault, noExchange bool) (l *Link, ops []fsy
 		c.setup(s)
 	}
 	nth := map[fsys.Op]int{}
-	raced, armed := false, true
-	fs := &fsys.FS{Before: func(op fsys.Op, _ string) error {
-		if !armed {
-			if noExchange && strings.HasSuffix(string(op), ": exchange") {
-				return unix.EINVAL
-			}
-			return nil
+	over := false
+	rest := plain(noExchange).Before
+	fs := &fsys.FS{Before: func(op fsys.Op, path string) error {
+		if over {
+			return rest(op, path)
 		}
 		ops = append(ops, op)
 		crashed := f.crash && f.at > 0 && len(ops) > f.at
 		nth[op]++
 		if race := c.race[fmt.Sprintf("%s %d", op, nth[op])]; race != nil && !crashed {
 			race(s)
-			raced = true
 		}
-		if !c.absent && !raced {
-			s.kept("before " + string(op))
+		s.keeps("before " + string(op))
+		if !c.absent {
+			s.executes("before " + string(op))
 		}
-		switch {
-		case len(ops) == f.at, crashed:
+		if len(ops) == f.at || crashed {
 			return f.err
-		case noExchange && strings.HasSuffix(string(op), ": exchange"):
-			return unix.EINVAL
 		}
-		return nil
+		return rest(op, path)
 	}}
 	l = s.open(fs)
 	err = c.act(s, l)
-	armed = false
+	over = true
 	return l, ops, err
 }
 
@@ -106,35 +101,37 @@ func (c scenario) recovered(s *site, l *Link) {
 	}
 }
 
-// plain opens the site as the next relinkd does, on a file system with or without exchange.
-func plain(s *site, noExchange bool) *Link {
-	s.t.Helper()
-	return s.open(&fsys.FS{Before: func(op fsys.Op, _ string) error {
+// plain is a file system with or without exchange.
+func plain(noExchange bool) *fsys.FS {
+	return &fsys.FS{Before: func(op fsys.Op, _ string) error {
 		if noExchange && strings.HasSuffix(string(op), ": exchange") {
 			return unix.EINVAL
 		}
 		return nil
-	}})
+	}}
 }
 
-// TestEachCallFails makes each changing call of each scenario fail, alone and as the last thing that
-// is done before a crash, on file systems with and without exchange. Whatever the call: path executes
-// before every one, nobody's file is lost, and recovery brings the site to rest.
+// TestEachCallFails makes each changing call of each scenario fail as the last thing that is done
+// before a crash. Whatever the call: path executes before every one, nobody's file is lost, and
+// recovery brings the site to rest. A call that fails alone, and a file system without exchange, which
+// none of these is, leave nothing to the file system's own ways: one of them is enough.
 func TestEachCallFails(t *testing.T) {
 	tried := map[fsys.Op]bool{}
-	fstest.Each(t, func(t *testing.T, dir string) {
+	try := func(t *testing.T, dir string, noExchange bool, faults ...fault) {
 		for _, c := range scenarios() {
-			for _, noExchange := range []bool{false, true} {
-				name := c.name
-				if noExchange {
-					name += ", no exchange"
+			t.Run(c.name, func(t *testing.T) {
+				for _, op := range c.faults(t, dir, noExchange, faults) {
+					tried[op] = true
 				}
-				t.Run(name, func(t *testing.T) {
-					for _, op := range c.faults(t, dir, noExchange) {
-						tried[op] = true
-					}
-				})
-			}
+			})
+		}
+	}
+	crash, alone := fault{err: unix.EIO, crash: true}, fault{err: unix.ENOSPC}
+	fstest.Each(t, func(t *testing.T, dir string) {
+		try(t, dir, false, crash)
+		if kind := filepath.Base(t.Name()); kind == "tmpfs" || kind == "scratch" {
+			t.Run("alone", func(t *testing.T) { try(t, dir, false, alone) })
+			t.Run("no exchange", func(t *testing.T) { try(t, dir, true, crash, alone) })
 		}
 	})
 	if t.Failed() {
@@ -147,21 +144,16 @@ func TestEachCallFails(t *testing.T) {
 	}
 }
 
-// faults runs the scenario without a fault, then with each, and returns the labels it made fail.
-func (c scenario) faults(t *testing.T, dir string, noExchange bool) []fsys.Op {
+// faults runs the scenario without a fault, then with each fault at each of its calls, whose labels
+// it returns.
+func (c scenario) faults(t *testing.T, dir string, noExchange bool, faults []fault) []fsys.Op {
 	s := newSite(t, dir)
 	l, clean, _ := c.attempt(s, fault{}, noExchange)
 	c.recovered(s, l)
 	for i, op := range clean {
-		for _, f := range []fault{
-			{at: i + 1, err: unix.ENOSPC},
-			{at: i + 1, err: unix.EIO, crash: true},
-		} {
-			how := "fails"
-			if f.crash {
-				how = "crashes"
-			}
-			t.Run(fmt.Sprintf("%d %s %s", f.at, op, how), func(t *testing.T) {
+		for _, f := range faults {
+			f.at = i + 1
+			t.Run(fmt.Sprintf("%d %s, %v", f.at, op, f.err), func(t *testing.T) {
 				s := newSite(t, dir)
 				l, ops, err := c.attempt(s, f, noExchange)
 				if len(ops) < f.at || ops[f.at-1] != op {
@@ -169,7 +161,7 @@ func (c scenario) faults(t *testing.T, dir string, noExchange bool) []fsys.Op {
 				}
 				if f.crash {
 					l.Close()
-					l = plain(s, noExchange)
+					l = s.open(plain(noExchange))
 				}
 				if err != nil && !errors.Is(err, f.err) && !errors.Is(err, ErrSuperseded) {
 					t.Errorf("the error %v does not tell of %v", err, f.err)

@@ -169,12 +169,17 @@ func (s *site) names(dir string) (names []string) {
 	return names
 }
 
-// kept fails the test unless the newest file still stands somewhere and path executes.
-func (s *site) kept(when string) {
+// keeps fails the test unless the newest file still stands somewhere.
+func (s *site) keeps(when string) {
 	s.t.Helper()
 	if len(s.holds(s.newest)) == 0 {
 		s.t.Errorf("%s: the newest file is lost", when)
 	}
+}
+
+// executes fails the test unless path does.
+func (s *site) executes(when string) {
+	s.t.Helper()
 	if s.writer != nil { // ETXTBSY is the writer's doing
 		return
 	}
@@ -187,7 +192,8 @@ func (s *site) kept(when string) {
 // the documented names is left.
 func (s *site) rested(private ...string) {
 	s.t.Helper()
-	s.kept("at rest")
+	s.keeps("at rest")
+	s.executes("at rest")
 	at, pristine := s.lstat(s.path), ""
 	if at.ID != s.newest {
 		pristine = s.private(suffixPristine)
