@@ -249,6 +249,16 @@ func TestKeepLearning(t *testing.T) {
 	a.list("cyrus-imapd", "/.")
 	release()
 	await(t, "removal", func() bool { reason, err := s.Removed(); check(t, err); return reason != "" })
+
+	place(t, s.new, image(t, 1))
+	check(t, os.Rename(s.new, s.file))
+	if _, err := s.settle(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "a source that no package brought", func() bool { return !s.Packaged() })
+	a.list("cyrus-imapd", "/.", s.file) // brought by dpkg with the very same file there
+	check(t, s.Check())
+	await(t, "the package, by a census", s.Packaged)
 }
 
 func FuzzDiversions(f *testing.F) {
