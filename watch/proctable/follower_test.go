@@ -266,15 +266,15 @@ func TestSet(t *testing.T) {
 // Counts that were handed out belong to their census for ever, and followers do not disturb each
 // other.
 func TestCountsDoNotChange(t *testing.T) {
-	proc, exes := newFakeProc(t), files(t, "", 2)
+	proc, exes := newFakeProc(t), files(t, "", 3)
 	table := newTable(t, proc.dir)
-	f, ids := follow(t, table, exes...)
+	f, ids := follow(t, table, exes[:2]...)
 	proc.exec(10, exes[0])
 	take(t, table)
 	first := f.Counts()
 
 	proc.exec(10, exes[1])
-	g, _ := follow(t, table, exes[1])
+	g, _ := follow(t, table, exes[1:]...)
 	take(t, table)
 	second := f.Counts()
 	if first.Of(ids[0]) != 1 || first.Of(ids[1]) != 0 {
@@ -292,6 +292,9 @@ func TestCountsDoNotChange(t *testing.T) {
 	take(t, table)
 	if c := f.Counts(); c.Of(ids[1]) != 2 || !c.Fresh {
 		t.Errorf("after another follower closed: %d processes, fresh %v; want 2, true", c.Of(ids[1]), c.Fresh)
+	}
+	if n := len(table.last.in); n != 2 {
+		t.Errorf("after another follower closed %d executables are looked for, want 2", n)
 	}
 }
 
