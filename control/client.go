@@ -38,16 +38,13 @@ var _ watch.Service = (*Client)(nil)
 // NewClient makes a client of the daemon that listens on socket. Nothing is connected yet.
 func NewClient(socket string) *Client {
 	dialer := net.Dialer{Timeout: recvTimeout} // connect(2) waits while the daemon's backlog is full
-	return &Client{socket: socket, http: http.Client{
-		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return dialer.DialContext(ctx, "unix", socket)
-			},
-			DisableCompression: true,
-			DisableKeepAlives:  true, // so that a Client holds nothing that has to be closed
+	return &Client{socket: socket, http: http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", socket)
 		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+		DisableCompression: true,
+		DisableKeepAlives:  true, // so that a Client holds nothing that has to be closed
+	}}}
 }
 
 // Status is the daemon's state.

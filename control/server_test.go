@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -246,6 +247,46 @@ func TestStopWaitsForARequestAndRemovesTheSocket(t *testing.T) {
 	}
 	if err := <-stopped; err != nil {
 		t.Errorf("Serve: %v", err)
+	}
+}
+
+// sluggish is a Service that takes its time to notice that it is cancelled.
+type sluggish struct {
+	fake
+	returned atomic.Bool
+}
+
+func (s *sluggish) Verify(ctx context.Context, target string) (*watch.Verification, error) {
+	s.call(context.Background(), "verify")
+	<-ctx.Done()
+	late := make(chan struct{})
+	time.AfterFunc(200*time.Millisecond, func() { close(late) })
+	<-late
+	s.returned.Store(true)
+	return nil, ctx.Err()
+}
+
+// Once Serve has returned, what the Service needs may be closed.
+func TestServeOutlivesTheLastCall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as the grace for requests")
+	}
+	svc := new(sluggish)
+	socket, stop := serve(t, svc, "")
+	asked := make(chan error, 1)
+	go func() {
+		_, err := NewClient(socket).Verify(context.Background(), "")
+		asked <- err
+	}()
+	waitFor(t, "the request", func() bool { return len(svc.asked()) > 0 })
+	if err := stop(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if !svc.returned.Load() {
+		t.Error("Serve returned while the service was still at work")
+	}
+	if err := <-asked; err == nil {
+		t.Error("the request that was cut off succeeded")
 	}
 }
 
