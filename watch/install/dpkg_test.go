@@ -130,6 +130,36 @@ func TestDpkgChanging(t *testing.T) {
 	}
 }
 
+// TestDpkgMoving moves the path from one package to another while the lists are read: from one that
+// is yet to be read to one that was. A fifo among them stops the reader halfway.
+func TestDpkgMoving(t *testing.T) {
+	a := newAdminDir(t)
+	d := newDpkgList(a.dir, imapd, true)
+	a.list("a", "/.")
+	a.list("z", imapd)
+	halfway := filepath.Join(a.dir, "info", "m.list")
+	check(t, unix.Mkfifo(halfway, 0o644))
+	later := time.Now().Add(time.Minute) // the lists are long at rest
+
+	type answer struct {
+		reason string
+		err    error
+	}
+	got := make(chan answer)
+	go func() {
+		reason, err := d.removed(later)
+		got <- answer{reason, err}
+	}()
+	fifo, err := os.OpenFile(halfway, os.O_WRONLY, 0) // returns when the reader is there
+	check(t, err)
+	a.list("a", imapd)
+	a.list("z", "/.")
+	check(t, fifo.Close())
+	if a := <-got; a.reason != "" || a.err != nil {
+		t.Errorf("moved meanwhile: %q, %v", a.reason, a.err)
+	}
+}
+
 func TestDpkgDiversions(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
