@@ -123,7 +123,7 @@ func (p *play) upgrade(ctx context.Context, s *Summary) error {
 	}
 	s.UpgradeMS = milliseconds(time.Since(p.upgraded))
 	p.master.retire(standin.ELF("1"))
-	p.say("upgrade: all copies are of the new version and published, after %.1f ms", s.UpgradeMS)
+	p.say("upgrade: all copies made anew and published, after %.1f ms", s.UpgradeMS)
 	return nil
 }
 

@@ -56,7 +56,7 @@ func (s *Summary) judge() {
 		s.problem("%d processes ran one executable, the threshold is %d", highest, s.Threshold)
 	}
 	if s.OldSpawnsAfter > 0 {
-		s.problem("%d processes ran the old version although the new one was published", s.OldSpawnsAfter)
+		s.problem("processes that ran the old version although the new one was published: %d", s.OldSpawnsAfter)
 	}
 }
 
@@ -91,7 +91,7 @@ func (s *Summary) text() string {
 			s.UpgradeMS, s.FirstNewSpawnMS, s.OldSpawnsAfter)
 	}
 	if s.DeletionRepairMS > 0 {
-		row("deletion", "the link was back after %.1f ms; %d further spawns were refused while it was deleted",
+		row("deletion", "the link was back after %.1f ms; further spawns, refused while it was deleted: %d",
 			s.DeletionRepairMS, s.SpawnsInGap)
 	}
 	if s.Restored {

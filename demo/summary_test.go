@@ -28,7 +28,7 @@ relinkd demo: 20 seconds
   rotations   41, over 13 copies
   load        at most 27 processes on one executable, of 30 allowed (relinkd counted 26)
   upgrade     published after 31.2 ms, the first process of the new version after 4.0 ms, 0 of the old one since
-  deletion    the link was back after 21.4 ms; 2 further spawns were refused while it was deleted
+  deletion    the link was back after 21.4 ms; further spawns, refused while it was deleted: 2
   restored    the packaged file is back, inode 77
 `
 	if diff := cmp.Diff(want, s.text()); diff != "" {
@@ -52,7 +52,7 @@ func TestSummaryProblems(t *testing.T) {
 		{"over by relinkd's count", tally{spawns: 9}, func(s *Summary) { s.HighestCopyReported = 32 },
 			"32 processes ran one executable, the threshold is 30"},
 		{"old version", tally{spawns: 9, outdated: 1}, func(*Summary) {},
-			"1 processes ran the old version although the new one was published"},
+			"processes that ran the old version although the new one was published: 1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := good()

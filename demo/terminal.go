@@ -130,9 +130,9 @@ func (s *terminal) bar(processes int, t watch.TargetStatus, size int) string {
 	return s.paint(strings.Repeat("#", filled), colour) + string(rest)
 }
 
-// paint gives text a colour, where colours are wanted.
+// paint gives text a colour, where colours are wanted and there is something to see.
 func (s *terminal) paint(text, colour string) string {
-	if !s.colour || text == "" {
+	if !s.colour || strings.TrimSpace(text) == "" {
 		return text
 	}
 	return colour + text + normal
