@@ -1,0 +1,28 @@
+package linker
+
+import "testing"
+
+// BenchmarkRotate has the bar of DESIGN.md §11: 10,000 a second on ext4, 100,000 ns/op.
+func BenchmarkRotate(b *testing.B) {
+	s := newSite(b, b.TempDir())
+	l := s.open(nil)
+	defer l.Close()
+	for i := 0; b.Loop(); i++ {
+		must(b, l.Rotate(i%copies+1))
+	}
+}
+
+// BenchmarkPublish is a publish and the restore that makes the next one possible; most of it is
+// waiting for the disk.
+func BenchmarkPublish(b *testing.B) {
+	s := newSite(b, b.TempDir())
+	l := s.open(nil)
+	defer l.Close()
+	for b.Loop() {
+		must(b, l.Rotate(1))
+		must(b, l.Publish(s.lstat(s.path)))
+		if _, err := l.Restore(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
