@@ -40,7 +40,8 @@ type view struct {
 	in      index
 	tally   tally     // its counts are shared with every Counts handed out: never written to again
 	began   time.Time // zero before the first census
-	took    time.Duration
+	took    time.Duration // by the clock
+	cost    time.Duration // of processor time
 	request uint64 // the number of the last Set that it knew of
 }
 

@@ -1,6 +1,11 @@
 package proctable
 
-import "time"
+import (
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // The bounds of the time between two censuses.
 const (
@@ -17,16 +22,36 @@ func clampInterval(d time.Duration) time.Duration {
 	return min(max(d, minInterval), maxInterval)
 }
 
-// nextBegin is when the census after one that began at began and lasted took is to begin: an
-// interval later, or at due if that is sooner and somebody has set it, but never so soon that
-// censuses take more than their share of a core.
-func nextBegin(began time.Time, took, interval time.Duration, due time.Time) time.Time {
+// nextBegin is when the census after one that began at began and cost so much processor time is to
+// begin: an interval later, or at due if that is sooner and somebody has set it, but never so soon
+// that censuses take more than their share of a core.
+func nextBegin(began time.Time, cost, interval time.Duration, due time.Time) time.Time {
 	next := began.Add(interval)
 	if !due.IsZero() && due.Before(next) {
 		next = due
 	}
-	if earliest := began.Add(maxShare * took); next.Before(earliest) {
+	if earliest := began.Add(maxShare * cost); next.Before(earliest) {
 		next = earliest
 	}
 	return next
+}
+
+// onProcessor runs work and returns the processor time that it took. Time by the clock would not do:
+// on a busy host a census waits for its turn, and the longer it had to wait the later the next one
+// would be, just when processes begin fastest.
+func onProcessor(work func() error) (time.Duration, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before := threadTime()
+	err := work()
+	return threadTime() - before, err
+}
+
+// threadTime is the processor time that the calling thread has used.
+func threadTime() time.Duration {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) != nil {
+		return 0 // the kernel has had this clock since 2.6.12
+	}
+	return time.Duration(ts.Nano())
 }

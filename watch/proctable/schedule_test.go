@@ -46,3 +46,23 @@ func TestClampInterval(t *testing.T) {
 		}
 	}
 }
+
+// TestOnProcessor sees that waiting is not counted as work.
+func TestOnProcessor(t *testing.T) {
+	began := time.Now()
+	cost, err := onProcessor(func() error {
+		<-time.After(50 * time.Millisecond)
+		return nil
+	})
+	if took := time.Since(began); err != nil || cost >= took/2 {
+		t.Errorf("waiting for %v cost %v, %v", took, cost, err)
+	}
+	cost, err = onProcessor(func() error {
+		for start := threadTime(); threadTime()-start < 20*time.Millisecond; {
+		}
+		return nil
+	})
+	if err != nil || cost < 20*time.Millisecond {
+		t.Errorf("20 ms of work cost %v, %v", cost, err)
+	}
+}

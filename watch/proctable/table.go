@@ -31,6 +31,7 @@ type Table struct {
 	counting sync.Mutex
 	census   census
 	scratch  tally
+	spend    func(func() error) (time.Duration, error) // onProcessor, but for tests on a fake clock
 
 	mu        sync.Mutex
 	interval  time.Duration
@@ -52,6 +53,7 @@ func New(o Options) (*Table, error) {
 		wake:     make(chan struct{}, 1),
 		ready:    make(chan struct{}),
 		census:   census{proc: proc},
+		spend:    onProcessor,
 		interval: clampInterval(o.Interval),
 	}, nil
 }
@@ -96,10 +98,11 @@ func (t *Table) Take() error {
 	t.counting.Lock()
 	defer t.counting.Unlock()
 	v := t.begin()
-	if err := t.census.take(v.in, &t.scratch); err != nil {
+	cost, err := t.spend(func() error { return t.census.take(v.in, &t.scratch) })
+	if err != nil {
 		return err
 	}
-	v.tally, v.took = t.scratch, time.Since(v.began)
+	v.tally, v.took, v.cost = t.scratch, time.Since(v.began), cost
 	for _, f := range t.apply(v) {
 		f.notify()
 	}
@@ -165,7 +168,7 @@ func (t *Table) next() time.Time {
 			due = w
 		}
 	}
-	return nextBegin(t.last.began, t.last.took, t.interval, due)
+	return nextBegin(t.last.began, t.last.cost, t.interval, due)
 }
 
 // hurry lets Run look again at when the next census is to begin.
