@@ -32,11 +32,12 @@ func (s *Staged) Commit(ctx context.Context) (committed []Copy, err error) {
 			s.copies = s.copies[1:]
 		}
 	}
-	if len(committed) > 0 {
-		err = errors.Join(err, s.p.dir.Sync("commit: sync"))
-	}
 	return committed, errors.Join(err, s.Discard())
 }
+
+// Sync makes the names that Commit has given durable. It may wait for the disk for long, and may run
+// beside the Pool's owner.
+func (p *Pool) Sync() error { return p.dir.Sync("commit: sync") }
 
 // commit gives one staged copy its name. Named reports that it has it and is owned, which may be
 // so in spite of an error.

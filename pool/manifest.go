@@ -7,8 +7,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"relinkd/fsys"
 )
 
@@ -44,8 +42,9 @@ func (m *Manifest) made(n int, id fsys.ID) (fsys.Info, bool) {
 
 func manifestName(target string) string { return target + ".json" }
 
-// Save writes the manifest of target into dir, durably and in one step: a crash leaves the former
-// one or this one.
+// Save writes the manifest of target into dir in one step: whoever reads it finds the former one or
+// this one. It does not wait for the disk, for the deciding loop calls it: a power cut may cost the
+// manifest, and that costs the next start some reading.
 func (m *Manifest) Save(dir *fsys.Dir, target string) error {
 	current := *m
 	current.Version = manifestVersion
@@ -71,7 +70,7 @@ func writeManifest(dir *fsys.Dir, name string, data []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	err = writeAndSync(dir, f, data)
+	err = writeAndClose(dir, f, data)
 	if err == nil {
 		err = dir.Replace("manifest: replace", newName, dir, name)
 	}
@@ -80,18 +79,15 @@ func writeManifest(dir *fsys.Dir, name string, data []byte) (err error) {
 		_ = dir.Unlink("manifest: remove", newName)
 		return err
 	}
-	return dir.Sync("manifest: sync directory")
+	return nil
 }
 
-func writeAndSync(dir *fsys.Dir, f *os.File, data []byte) error {
+func writeAndClose(dir *fsys.Dir, f *os.File, data []byte) error {
 	defer f.Close()
-	if err := dir.File("manifest: write", f, func(int) error {
+	return dir.File("manifest: write", f, func(int) error {
 		_, err := f.WriteAt(data, 0)
 		return err
-	}); err != nil {
-		return err
-	}
-	return dir.File("manifest: sync", f, unix.Fsync)
+	})
 }
 
 // LoadManifest reads the manifest of target from dir. It always returns one: an empty one when

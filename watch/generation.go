@@ -36,12 +36,6 @@ type job struct {
 // start opens a source and begins a job with it: hash it, then clone. Numbers as in DESIGN.md §5,
 // "New source".
 func (t *target) start(ctx context.Context, from origin, at linker.Standing, open func() (*os.File, error)) error {
-	if err := t.link.MakePrivate(); err != nil {
-		return err
-	}
-	if t.pool == nil {
-		t.pool = pool.New(t.link.Dir(), t.link.Private(), t.base())
-	}
 	// 1. The descriptor is kept, so that the file cannot be mistaken for another one later.
 	f, err := open()
 	if err != nil {
@@ -93,7 +87,11 @@ func (t *target) haveSource(j *job, src *pool.Source, err error) (done bool, _ e
 		src.Close()
 		return true, err
 	}
-	numbers, err := t.missing(j, src)
+	var numbers []int
+	err = t.prepare(j, src)
+	if err == nil {
+		numbers, err = t.missing(j, src)
+	}
 	if err == nil && len(numbers) > 0 {
 		err = t.pool.Check(numbers)
 	}
@@ -106,6 +104,26 @@ func (t *target) haveSource(j *job, src *pool.Source, err error) (done bool, _ e
 	}
 	t.clone(j, src, numbers)
 	return false, nil
+}
+
+// prepare makes the private directory where nothing of ours is there yet. Before that it makes sure
+// that nobody's file is in the place of a copy, so that nothing is changed when one is.
+func (t *target) prepare(j *job, src *pool.Source) error {
+	if t.pool != nil {
+		return nil
+	}
+	p := pool.New(t.link.Dir(), nil, t.base()) // for looking around only
+	_, others, err := p.Adopt(j.ctx, src, t.numbers(), &pool.Manifest{})
+	if err == nil {
+		err = p.Check(others)
+	}
+	if err == nil {
+		err = t.link.MakePrivate()
+	}
+	if err == nil {
+		t.pool = pool.New(t.link.Dir(), t.link.Private(), t.base())
+	}
+	return err
 }
 
 // missing is the numbers of the copies that must be made from src.
@@ -145,42 +163,66 @@ func (t *target) clone(j *job, src *pool.Source, numbers []int) {
 				err = errors.Join(err, staged.Discard())
 			}
 		}
-		return func() { t.endJob(j, t.haveCopies(j, src, staged, err)) }
+		return func() { t.step(j, src, t.haveCopies(j, src, staged, err)) }
 	})
 }
 
-// haveCopies is step 5: the copies get their names.
+// step ends a job, and the use of its source, where a step of it has failed.
+func (t *target) step(j *job, src *pool.Source, err error) {
+	if err == nil {
+		return
+	}
+	if !j.grow {
+		src.Close()
+	}
+	t.endJob(j, err)
+}
+
+// haveCopies is step 5: the copies get their names. That is made durable off the loop: a disk may
+// take its time.
 func (t *target) haveCopies(j *job, src *pool.Source, staged *pool.Staged, err error) error {
-	drop := func(err error) error {
-		if !j.grow {
-			src.Close()
-		}
+	if err != nil {
 		return err
 	}
-	if err != nil {
-		return drop(err)
-	}
 	if err := j.ctx.Err(); err != nil {
-		return drop(errors.Join(err, staged.Discard()))
+		return errors.Join(err, staged.Discard())
 	}
 	if j.origin == fromPath {
 		if at, err := t.link.Look(); err != nil || !at.Info.SameContent(src.Info()) {
-			return drop(errors.Join(linker.ErrSuperseded, err, staged.Discard()))
+			return errors.Join(linker.ErrSuperseded, err, staged.Discard())
 		}
 	}
 	t.replaced(staged.Copies())
 	if err := t.saveStaged(staged); err != nil {
-		return drop(errors.Join(err, staged.Discard()))
+		return errors.Join(err, staged.Discard())
 	}
 	committed, err := staged.Commit(j.ctx)
 	if err != nil {
-		return drop(errors.Join(err, t.save()))
+		return errors.Join(err, t.save())
+	}
+	p := t.pool
+	t.off(func() func() {
+		err := p.Sync()
+		return func() { t.named(j, src, committed, err) }
+	})
+	return nil
+}
+
+// named goes on when the copies have their names for good.
+func (t *target) named(j *job, src *pool.Source, committed []pool.Copy, err error) {
+	if err == nil {
+		err = j.ctx.Err()
+	}
+	if err != nil {
+		t.step(j, src, err)
+		return
 	}
 	if j.grow {
 		t.grown(committed)
-		return t.save()
+		t.endJob(j, t.save())
+		return
 	}
-	return t.inForce(j, src)
+	t.endJob(j, t.inForce(j, src))
 }
 
 // replaced remembers the executables that the staged copies are about to replace: processes may run
@@ -260,6 +302,7 @@ func (t *target) endJob(j *job, err error) {
 	case errors.Is(err, context.Canceled):
 	case errors.Is(err, linker.ErrSuperseded), errors.Is(err, pool.ErrChanged):
 		t.log.Info().Err(err).Msg("the source was replaced meanwhile: starting over with what stands at path now")
+	case t.mustRestart(err):
 	case j.grow:
 		t.remember(fmt.Sprintf("%s: cannot grow the pool: %v", t.name, err))
 		t.log.Error().Err(err).Msg("the pool cannot grow")

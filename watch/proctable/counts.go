@@ -38,11 +38,11 @@ func (c Counts) of(id fsys.ID) (n int, known bool) {
 // view is the outcome of the last complete census.
 type view struct {
 	in      index
-	tally   tally     // its counts are shared with every Counts handed out: never written to again
-	began   time.Time // zero before the first census
+	tally   tally         // its counts are shared with every Counts handed out: never written to again
+	began   time.Time     // zero before the first census
 	took    time.Duration // by the clock
 	cost    time.Duration // of processor time
-	request uint64 // the number of the last Set that it knew of
+	request uint64        // the number of the last Set that it knew of
 }
 
 func (v *view) counts() Counts {
