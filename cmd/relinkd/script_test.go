@@ -26,9 +26,6 @@ import (
 func TestMain(m *testing.M) {
 	unix.Umask(0o022)                        // a script's files must not be writable by others
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // else every relinkd takes a second to end
-	for _, name := range []string{"NOTIFY_SOCKET", "JOURNAL_STREAM"} {
-		os.Unsetenv(name) // the caller's service manager is not to hear of us
-	}
 	testscript.Main(m, map[string]func(){"relinkd": main})
 }
 
@@ -192,6 +189,9 @@ func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	cmd := exec.Command(program, append([]string{ts.Getenv("conf"), "run"}, args...)...)
 	cmd.Dir = ts.Getenv("WORK")
+	for _, name := range []string{"PATH", "TMPDIR", "GORACE"} { // and nothing of the caller's
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	ts.Check(cmd.Start())
 	d.cmd, d.done = cmd, make(chan error, 1)
