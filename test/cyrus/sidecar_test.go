@@ -43,7 +43,7 @@ func sidecar(t *testing.T, l *lab) {
 	mark := s.log.mark(t)
 	load := startLoad(t, s.imap, 4, 2)
 	settled(t, load)
-	held := hold(t, s.imap, 60, 4)
+	held := holdPaced(t, d, s.imap, 60)
 	for _, c := range held {
 		if comm := c.pid.comm(); comm != "imapd" {
 			t.Errorf("the command name is %q", comm)

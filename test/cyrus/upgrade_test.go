@@ -37,6 +37,9 @@ path = "/usr/lib/cyrus/bin/imapd"
 copies = 12
 max_copies = 24
 threshold = 20
+rotate_at = 0.5
+[census]
+interval = "20ms"
 `)
 	d.await("imapd", watch.Steady)
 	t.Cleanup(func() {
@@ -108,23 +111,29 @@ func upgradeUnder(t *testing.T, l *lab, d *daemon, s *server, number int, versio
 	}
 	newCopies := inodes(copies(t, imapdPath))
 	spread := map[file]int{}
-	fresh := hold(t, s.imap, 40, 4)
+	fresh := holdPaced(t, d, s.imap, 40)
 	for _, c := range fresh {
 		f := c.pid.executable()
 		spread[f]++
 	}
+	used := 0
 	for name, f := range newCopies {
 		if f == oldCopies[name] {
 			t.Errorf("%s was not made anew", name)
 		}
 		if n := spread[f]; n > 20 {
 			t.Errorf("%s runs %d of the new processes, threshold 20", name, n)
+		} else if n > 0 {
+			used++
 		}
 		delete(spread, f)
 	}
 	// A worker that started between dpkg's rename and the publishing takes one client.
 	source := fileAt(filepath.Join(binDir, ".relinkd/imapd.pristine"))
-	t.Logf("of %d new sessions %d are served by the source itself", len(fresh), spread[source])
+	t.Logf("%d new sessions on %d copies, %d of them on the source itself", len(fresh), used, spread[source])
+	if used < 2 {
+		t.Errorf("new processes do not spread over the copies while the transaction runs")
+	}
 	if spread[source] > len(fresh)/4 {
 		t.Errorf("%d of %d new sessions are served by the source itself", spread[source], len(fresh))
 	}
