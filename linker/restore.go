@@ -129,16 +129,27 @@ func (l *Link) Dismantle() (left []string, err error) {
 			left = append(left, l.private.Join(name))
 		}
 	}
-	err = l.dir.Rmdir("dismantle: rmdir", PrivateDir)
+	if err := l.DropPrivate(); err != nil {
+		return left, err
+	}
+	return left, l.dir.Sync("dismantle: sync")
+}
+
+// DropPrivate removes the private directory if nothing is in it.
+func (l *Link) DropPrivate() error {
+	if l.private == nil {
+		return nil
+	}
+	err := l.dir.Rmdir("dismantle: rmdir", PrivateDir)
 	switch {
 	case err == nil, fsys.NotExist(err):
 		l.private.Close()
 		l.private = nil
+		return nil
 	case isErrno(err, unix.ENOTEMPTY), isErrno(err, unix.EEXIST):
-	default:
-		return left, err
+		return nil
 	}
-	return left, l.dir.Sync("dismantle: sync")
+	return err
 }
 
 // belongs reports whether a file of the private directory is named after a copy of name.

@@ -158,9 +158,23 @@ func (t *target) examine(o *observation, now time.Time) {
 	}
 	defer f.Close()
 	o.wait, o.refused = t.install.Arrival(f, now)
-	if errors.Is(o.refused, install.ErrIncomplete) {
+	if !errors.Is(o.refused, install.ErrIncomplete) {
+		t.unwhole = unwhole{}
+		return
+	}
+	if id := o.view.Path.Info.ID; t.unwhole.id != id {
+		t.unwhole = unwhole{id: id, since: now}
+	}
+	if now.Sub(t.unwhole.since) < t.cfg.Settle.Max {
 		o.unwhole, o.refused = o.refused, nil
 	}
+}
+
+// unwhole is a file at path that is not complete, and since when it is known. After settle.max an
+// operator should hear of it.
+type unwhole struct {
+	id    fsys.ID
+	since time.Time
 }
 
 // open opens the install directory, again when another one stands in its place.

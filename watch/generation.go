@@ -309,6 +309,20 @@ func (t *target) endJob(j *job, err error) {
 		t.growRetry.next(time.Now())
 	default:
 		t.failed(err)
+		t.leaveNoTrace()
+	}
+}
+
+// leaveNoTrace removes the private directory again where nothing could be put into it.
+func (t *target) leaveNoTrace() {
+	if t.src != nil || t.link == nil {
+		return
+	}
+	if err := t.link.DropPrivate(); err != nil {
+		t.log.Warn().Err(err).Msg("an empty directory is left")
+	}
+	if t.link.Private() == nil {
+		t.pool = nil
 	}
 }
 

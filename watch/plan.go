@@ -29,7 +29,7 @@ func (t *target) plan() (TargetPlan, error) {
 	if d.state == Degraded {
 		return p, fmt.Errorf("%w: %s: %s", ErrRefused, t.cfg.Path, d.reason)
 	}
-	if d.step == stepMakeFrom || d.step == stepRemake || d.step == stepTakeOver {
+	if d.step == stepMakeFrom || d.step == stepRemake {
 		if err := t.planCopies(); err != nil {
 			return p, err
 		}
@@ -44,10 +44,15 @@ func (t *target) planCopies() error {
 	if p == nil {
 		p = pool.New(t.link.Dir(), t.link.Private(), t.base())
 	}
-	if t.takeOver {
-		return nil
-	}
 	if err := p.Check(t.numbers()); err != nil {
+		return fmt.Errorf("%w: %v", ErrRefused, err)
+	}
+	f, err := t.link.Dir().Open(t.base())
+	if err != nil {
+		return nil // path is our link: what it leads to executes
+	}
+	defer f.Close()
+	if err := pool.Executable(f); err != nil {
 		return fmt.Errorf("%w: %v", ErrRefused, err)
 	}
 	return nil

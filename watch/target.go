@@ -27,6 +27,8 @@ type target struct {
 	state   *fsys.Dir // the state directory
 	table   *proctable.Table
 	fs      *fsys.FS
+	dpkg    string        // dpkg's database, as in install.Options
+	rpm     []string      // where rpm's lock may stand, as in install.Options
 	kick    chan struct{} // capacity 1: look again
 	calls   chan func()   // what others ask of the loop
 	results chan func()   // what work off the loop comes back with
@@ -63,6 +65,7 @@ type target struct {
 	retry        backoff
 	growRetry    backoff
 
+	unwhole      unwhole
 	stale        map[fsys.ID]bool // replaced executables that processes may still run
 	suspect      map[int]bool     // copies to look at closely
 	relinked     int              // how often somebody linked path elsewhere
@@ -97,6 +100,8 @@ func newTarget(w *Watcher, cfg config.Target) *target {
 		state:       w.state,
 		table:       w.table,
 		fs:          w.fs,
+		dpkg:        w.dpkg,
+		rpm:         w.rpm,
 		kick:        make(chan struct{}, 1),
 		calls:       make(chan func()),
 		results:     make(chan func()),
@@ -192,6 +197,8 @@ func (t *target) watch(ctx context.Context) {
 		Path:     t.cfg.Path,
 		Quiet:    t.cfg.Settle.Quiet,
 		Max:      t.cfg.Settle.Max,
+		AdminDir: t.dpkg,
+		RPMDirs:  t.rpm,
 		Log:      t.log,
 	})
 	ctx, cancel := context.WithCancel(ctx)

@@ -57,9 +57,9 @@ func (t *target) undo(force bool, r *Report) error {
 	if err != nil {
 		return err
 	}
-	if t.link.Private() == nil {
+	if managed, err := t.wasManaged(); err != nil || !managed {
 		r.Done = append(r.Done, fmt.Sprintf("%s was not managed: nothing to restore", t.cfg.Path))
-		return nil
+		return err
 	}
 	cloned, err := t.prepareRestore(r)
 	if err != nil {
@@ -82,6 +82,15 @@ func (t *target) undo(force bool, r *Report) error {
 	}
 	r.Done = append(r.Done, fmt.Sprintf(what, t.cfg.Path, at.Info.Ino))
 	return t.clearAway(force, r)
+}
+
+// wasManaged reports whether anything of ours stands at path or beside it.
+func (t *target) wasManaged() (bool, error) {
+	if err := t.load(); err != nil {
+		return false, err
+	}
+	v, err := t.link.View()
+	return v.Path.Kind == linker.Ours || t.remains(v), err
 }
 
 // clearAway removes the copies and, unless cyrus.conf may name it, the private link.
@@ -115,6 +124,9 @@ func (t *target) clearAway(force bool, r *Report) error {
 // prepareRestore mends what a crash has left. Where a pristine is needed and gone, it is cloned from a
 // copy.
 func (t *target) prepareRestore(r *Report) (cloned bool, err error) {
+	if err := t.link.MakePrivate(); err != nil {
+		return false, err
+	}
 	if _, err := t.link.Recover(t.isCopy); err != nil {
 		return false, err
 	}

@@ -34,6 +34,11 @@ type Options struct {
 	Load    func() (*config.Config, error) // reads the configuration again, for Reload
 	Proc    string                         // where procfs is mounted; "" is /proc
 	FS      *fsys.FS                       // nil is the plain file system
+
+	// Where the package managers keep their databases, as in install.Options; "" and nil are the
+	// usual places.
+	AdminDir string
+	RPMDirs  []string
 }
 
 // Watcher is the whole of relinkd's work. It implements Service, while Run runs and without it: then
@@ -43,6 +48,8 @@ type Watcher struct {
 	log     zerolog.Logger
 	load    func() (*config.Config, error)
 	fs      *fsys.FS
+	dpkg    string   // Options.AdminDir
+	rpm     []string // Options.RPMDirs
 	state   *fsys.Dir
 	locked  *os.File
 	table   *proctable.Table
@@ -97,6 +104,8 @@ func New(cfg *config.Config, o Options) (*Watcher, error) {
 		log:     o.Log,
 		load:    o.Load,
 		fs:      o.FS,
+		dpkg:    o.AdminDir,
+		rpm:     o.RPMDirs,
 		state:   state,
 		locked:  locked,
 		table:   table,
