@@ -255,3 +255,34 @@ func TestRecoverRaced(t *testing.T) {
 	}
 	s.shows(map[string]fsys.ID{"path": s.newest})
 }
+
+// TestErrorIsNoProof: a call that reports an error may have been made, as over a network. What came
+// out of path is not taken for the link that was to go in, and recovery ends the publish.
+func TestErrorIsNoProof(t *testing.T) {
+	for _, noExchange := range []bool{false, true} {
+		s := newSite(t, t.TempDir())
+		l := s.open(&fsys.FS{Before: func(op fsys.Op, _ string) error {
+			switch {
+			case op == "publish: exchange" && noExchange:
+				return unix.EINVAL
+			case op == "publish: exchange":
+				must(t, unix.Renameat2(unix.AT_FDCWD, s.private(suffixPublish), unix.AT_FDCWD, s.path, unix.RENAME_EXCHANGE))
+				return unix.EIO
+			case op == "no exchange: rename":
+				must(t, os.Rename(s.private(suffixPublish), s.path))
+				return unix.EIO
+			}
+			return nil
+		}})
+		defer l.Close()
+		if err := l.Publish(s.source); !errors.Is(err, unix.EIO) {
+			t.Errorf("%v, want EIO", err)
+		}
+		s.keeps("after an error")
+		if repair, err := l.Recover(isCopy); repair != Finish || err != nil {
+			t.Errorf("%v, %v, want to finish", repair, err)
+		}
+		s.shows(map[string]fsys.ID{suffixPristine: s.source.ID})
+		s.rested()
+	}
+}
