@@ -34,7 +34,7 @@ type observation struct {
 	repair  linker.Repair
 	remains bool // something of ours for this target exists beside path
 
-	// Of a file at path.
+	// Of a file at path, or of the copy that an operator wants taken over.
 	known    bool  // it is the source of the present generation, untouched
 	refused  error // it cannot be a source as it stands
 	unwhole  error // it cannot yet
@@ -137,16 +137,23 @@ func decideFile(o observation) decision {
 }
 
 func decidePoolLink(o observation) decision {
+	managed := o.view.Pristine.Kind == linker.File
 	switch {
-	case o.view.Pristine.Kind == linker.File && o.publish != config.PublishNone:
-		return decision{step: stepReclaim, state: Steady, reason: fmt.Sprintf("somebody linked path to %s", o.view.Path.Text)}
 	case o.publish == config.PublishNone:
 		return decision{state: Degraded, reason: fmt.Sprintf(
 			`path is a symbolic link to %s, and publish = "none" needs the packaged file there: use publish = "symlink"`, o.view.Path.Text)}
-	case o.takeOver:
-		return decision{step: stepTakeOver, state: Cloning, reason: "taking over a hand-made pool"}
-	default:
+	case managed && o.had:
+		return decision{step: stepReclaim, state: Steady, reason: fmt.Sprintf("somebody linked path to %s", o.view.Path.Text)}
+	case managed && o.spare > 0:
+		return decision{step: stepLead, state: Cloning, reason: "the private link leads to no copy"}
+	case !managed && !o.takeOver:
 		return decision{state: Degraded, reason: fmt.Sprintf(
 			"path is a symbolic link to %s that relinkd did not make, a hand-made pool: nothing is touched until relinkd manage", o.view.Path.Text)}
+	case !managed && o.refused != nil:
+		return decision{state: Degraded, reason: fmt.Sprintf("cannot take over the hand-made pool: %v", o.refused)}
+	case !managed && o.unwhole != nil:
+		return decision{step: stepWait, state: Settling, reason: o.unwhole.Error(), again: o.wait}
+	default: // a pristine without copies tells that taking over was interrupted
+		return decision{step: stepTakeOver, state: Cloning, reason: "taking over a hand-made pool"}
 	}
 }

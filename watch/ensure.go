@@ -25,7 +25,7 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 		return 0
 	}
 	if t.released {
-		t.become(Released, fmt.Sprintf("not managed by an operator's word: relinkd manage %s", t.name))
+		t.becomeReleased()
 		return 0
 	}
 	now := time.Now()
@@ -86,6 +86,10 @@ func (t *target) become(state State, reason string) {
 	t.status, t.reason = state, reason
 }
 
+func (t *target) becomeReleased() {
+	t.become(Released, fmt.Sprintf("not managed by an operator's word: relinkd manage %s", t.name))
+}
+
 // checkWatch asks once a second whether events still come: an unmount ends them without a word.
 func (t *target) checkWatch(now time.Time) {
 	if now.Sub(t.watchChecked) < time.Second {
@@ -142,16 +146,20 @@ func (t *target) observe(now time.Time) (observation, error) {
 	case linker.File:
 		o.known = t.src != nil && o.view.Path.Info.SameContent(t.src.Info())
 		if t.cfg.Publish != config.PublishNone || !o.known || !o.complete {
-			t.examine(&o, now)
+			t.examine(&o, t.base(), now)
+		}
+	case linker.PoolLink:
+		if t.takeOver && o.view.Pristine.Kind != linker.File {
+			t.examine(&o, pool.CopyName(t.base(), o.view.Path.Number), now)
 		}
 	}
 	t.install.NotePresent(o.view.Path.Kind != linker.Ours)
 	return o, nil
 }
 
-// examine tells whether the file at path can be a source.
-func (t *target) examine(o *observation, now time.Time) {
-	f, err := t.link.Dir().Open(t.base())
+// examine tells whether the file name, which path is or leads to, can be a source.
+func (t *target) examine(o *observation, name string, now time.Time) {
+	f, err := t.link.Dir().Open(name)
 	if err != nil {
 		o.refused = err
 		return

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"relinkd/fsys"
+	"relinkd/linker"
 	"relinkd/pool"
 )
 
@@ -20,16 +21,10 @@ func relinkedNotice(times int, text string, at time.Time) string {
 // wholly stay, the others are cloned again; one with another content is kept as drifted. Every name
 // leads to an executable throughout, whoever links to it meanwhile.
 func (t *target) startTakeOver(ctx context.Context, o observation) error {
+	if o.view.Pristine.Kind == linker.File {
+		return t.takeOverFrom(ctx, o) // go on where it was interrupted
+	}
 	linked := pool.CopyName(t.base(), o.view.Path.Number)
-	f, err := t.link.Dir().Open(linked)
-	if err != nil {
-		return fmt.Errorf("cannot take over the hand-made pool: %w", err)
-	}
-	_, err = t.install.Arrival(f, time.Now())
-	f.Close()
-	if err != nil {
-		return fmt.Errorf("cannot take over the hand-made pool: %w", err)
-	}
 	if err := t.link.MakePrivate(); err != nil {
 		return err
 	}
@@ -37,6 +32,11 @@ func (t *target) startTakeOver(ctx context.Context, o observation) error {
 		return err
 	}
 	t.did("took %s, which %s leads to, as the source", linked, t.cfg.Path)
+	return t.takeOverFrom(ctx, o)
+}
+
+// takeOverFrom begins with the making of the copies, when the pristine has its name.
+func (t *target) takeOverFrom(ctx context.Context, o observation) error {
 	return t.start(ctx, fromLinked, o.view.Path, func() (*os.File, error) {
 		return t.link.Private().Open(t.link.PristineName())
 	})

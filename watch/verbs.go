@@ -39,6 +39,7 @@ func (t *target) restore(force bool) (*Report, error) {
 	}
 	t.released = true
 	t.cancelWork()
+	t.becomeReleased()
 	if err := t.undo(force, r); err != nil {
 		return nil, fmt.Errorf("cannot restore %s: %w", t.cfg.Path, err)
 	}

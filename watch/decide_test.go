@@ -1,0 +1,166 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"relinkd/config"
+	"relinkd/linker"
+)
+
+// at is a view of path with the names in the private directory that are there.
+func at(kind linker.Kind, there ...func(*linker.View)) linker.View {
+	v := linker.View{Path: linker.Standing{Kind: kind, Text: "elsewhere"}}
+	for _, t := range there {
+		t(&v)
+	}
+	return v
+}
+
+func pristine(v *linker.View) { v.Pristine.Kind = linker.File }
+func previous(v *linker.View) { v.Previous.Kind = linker.File }
+
+func TestDecide(t *testing.T) {
+	const symlink, none = config.PublishSymlink, config.PublishNone
+	later := errors.New("it is being written")
+	never := errors.New("it is a script")
+	for _, row := range []struct {
+		name string
+		o    observation
+		step step
+		want State
+	}{
+		{"what a crash left comes first", observation{publish: symlink, view: at(linker.File), repair: linker.GiveBack}, stepRecover, Starting},
+
+		{"gone: never ours", observation{publish: symlink, view: at(linker.Nothing)}, stepNone, Absent},
+		{"gone: never ours, absent for a moment", observation{publish: none, view: at(linker.Nothing), wait: time.Millisecond}, stepNone, Absent},
+		{"gone: removed", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, remains: true, removed: "dpkg"}, stepStandDown, Absent},
+		{"gone: removed, sidecar", observation{publish: none, view: at(linker.Nothing), had: true, remains: true, removed: "rpm"}, stepStandDown, Absent},
+		{"gone: the private link too", observation{publish: symlink, view: at(linker.Nothing, pristine), remains: true, spare: 1}, stepLead, Settling},
+		{"gone: nothing to lead to", observation{publish: symlink, view: at(linker.Nothing), remains: true}, stepStandDown, Absent},
+		{"gone: for a moment", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, remains: true, wait: time.Millisecond}, stepWait, Settling},
+		{"gone: for good", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, remains: true}, stepPutBack, Settling},
+		{"gone: for good, sidecar", observation{publish: none, view: at(linker.Nothing), had: true, remains: true}, stepNone, Degraded},
+
+		{"ours: steady", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true}, stepNone, Steady},
+		{"ours: steady, the previous one kept", observation{publish: symlink, view: at(linker.Ours, pristine, previous), had: true, sameGen: true, complete: true}, stepNone, Steady},
+		{"ours: steady without a pristine", observation{publish: symlink, view: at(linker.Ours), had: true, complete: true}, stepNone, Steady},
+		{"ours: neither pristine nor all copies", observation{publish: symlink, view: at(linker.Ours), had: true}, stepNone, Degraded},
+		{"ours: a copy is missing", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true}, stepRemake, Cloning},
+		{"ours: copies of another generation", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true}, stepRemake, Cloning},
+		{"ours: the upgrade was taken back", observation{publish: symlink, view: at(linker.Ours, pristine, previous), had: true, sameGen: true, complete: true, unwound: true}, stepUnwind, Cloning},
+		{"ours: made again by somebody", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true, unwound: true}, stepNone, Steady},
+		{"ours: put back, and removed after all", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true, removed: "dpkg"}, stepStandDown, Absent},
+		{"ours: the private link leads nowhere", observation{publish: symlink, view: at(linker.Ours, pristine), spare: 2, sameGen: true}, stepLead, Cloning},
+		{"ours: sidecar", observation{publish: none, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true}, stepUnpublish, Starting},
+
+		{"file: new", observation{publish: symlink, view: at(linker.File)}, stepMakeFrom, Cloning},
+		{"file: new, sidecar", observation{publish: none, view: at(linker.File)}, stepMakeFrom, Cloning},
+		{"file: cloned, not published", observation{publish: symlink, view: at(linker.File), known: true, complete: true}, stepMakeFrom, Cloning},
+		{"file: cloned, sidecar", observation{publish: none, view: at(linker.File), had: true, known: true, complete: true}, stepNone, Steady},
+		{"file: a copy is missing, sidecar", observation{publish: none, view: at(linker.File), had: true, known: true}, stepMakeFrom, Cloning},
+		{"file: being written", observation{publish: symlink, view: at(linker.File), unwhole: later, wait: time.Second}, stepWait, Settling},
+		{"file: being written, sidecar", observation{publish: none, view: at(linker.File), unwhole: later, wait: time.Second, complete: true}, stepWait, Settling},
+		{"file: refused", observation{publish: symlink, view: at(linker.File), refused: never}, stepNone, Degraded},
+
+		{"link to a copy: not ours", observation{publish: symlink, view: at(linker.PoolLink)}, stepNone, Degraded},
+		{"link to a copy: to be taken over", observation{publish: symlink, view: at(linker.PoolLink), takeOver: true}, stepTakeOver, Cloning},
+		{"link to a copy: to be taken over, refused", observation{publish: symlink, view: at(linker.PoolLink), takeOver: true, refused: never}, stepNone, Degraded},
+		{"link to a copy: to be taken over, being written", observation{publish: symlink, view: at(linker.PoolLink), takeOver: true, unwhole: later, wait: time.Second}, stepWait, Settling},
+		{"link to a copy: taking over was interrupted", observation{publish: symlink, view: at(linker.PoolLink, pristine), remains: true}, stepTakeOver, Cloning},
+		{"link to a copy: made by cron", observation{publish: symlink, view: at(linker.PoolLink, pristine), had: true, remains: true}, stepReclaim, Steady},
+		{"link to a copy: made by cron, no private link", observation{publish: symlink, view: at(linker.PoolLink, pristine), spare: 1, remains: true}, stepLead, Cloning},
+		{"link to a copy: sidecar", observation{publish: none, view: at(linker.PoolLink), takeOver: true}, stepNone, Degraded},
+		{"link to a copy: sidecar with a pristine", observation{publish: none, view: at(linker.PoolLink, pristine), had: true}, stepNone, Degraded},
+
+		{"link elsewhere", observation{publish: symlink, view: at(linker.OtherLink)}, stepNone, Degraded},
+		{"link elsewhere, sidecar", observation{publish: none, view: at(linker.OtherLink, pristine), had: true}, stepNone, Degraded},
+		{"no file", observation{publish: symlink, view: at(linker.Other)}, stepNone, Degraded},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := decide(row.o)
+			if got.step != row.step || got.state != row.want {
+				t.Errorf("decide: step %d, %s (%s); want step %d, %s", got.step, got.state, got.reason, row.step, row.want)
+			}
+			if got.step == stepWait && got.again != row.o.wait {
+				t.Errorf("decide: again in %s, want %s", got.again, row.o.wait)
+			}
+		})
+	}
+}
+
+// Whatever is seen, the decision keeps to a few rules.
+func TestDecideAlways(t *testing.T) {
+	flags := []func(*observation){
+		func(o *observation) { o.view.Pristine.Kind = linker.File },
+		func(o *observation) { o.view.Previous.Kind = linker.File },
+		func(o *observation) { o.remains = true },
+		func(o *observation) { o.known = true },
+		func(o *observation) { o.complete = true },
+		func(o *observation) { o.had = true },
+		func(o *observation) { o.spare = 1 },
+		func(o *observation) { o.removed = "removed" },
+		func(o *observation) { o.wait = time.Second },
+		func(o *observation) { o.refused = errors.New("refused") },
+		func(o *observation) { o.unwhole = errors.New("not whole"); o.wait = time.Second },
+		func(o *observation) { o.unwound = true },
+		func(o *observation) { o.sameGen = true },
+		func(o *observation) { o.takeOver = true },
+	}
+	for kind := linker.Nothing; kind <= linker.Other; kind++ {
+		for _, publish := range []config.Publish{config.PublishSymlink, config.PublishNone} {
+			for set := range 1 << len(flags) {
+				o := observation{publish: publish, view: at(kind)}
+				for i, flag := range flags {
+					if set&(1<<i) != 0 {
+						flag(&o)
+					}
+				}
+				if broken := rule(o, decide(o)); broken != "" {
+					t.Fatalf("%s: %+v gives %+v", broken, o, decide(o))
+				}
+			}
+		}
+	}
+}
+
+// rule names the rule that a decision breaks.
+func rule(o observation, d decision) string {
+	kind, none := o.view.Path.Kind, o.publish == config.PublishNone
+	only := func(s step, is bool) string {
+		if d.step == s && !is {
+			return fmt.Sprintf("step %d has no place here", s)
+		}
+		return ""
+	}
+	for _, broken := range []string{
+		only(stepMakeFrom, kind == linker.File && o.refused == nil && o.unwhole == nil),
+		only(stepPutBack, kind == linker.Nothing && !none && o.had),
+		only(stepReclaim, kind == linker.PoolLink && !none && o.had),
+		only(stepTakeOver, kind == linker.PoolLink && !none),
+		only(stepUnpublish, kind == linker.Ours && none),
+		only(stepUnwind, kind == linker.Ours && o.view.Previous.Kind == linker.File),
+		only(stepRemake, kind == linker.Ours && o.view.Pristine.Kind == linker.File),
+		only(stepLead, o.spare > 0),
+		only(stepStandDown, kind == linker.Nothing || kind == linker.Ours && o.removed != ""),
+	} {
+		if broken != "" {
+			return broken
+		}
+	}
+	switch {
+	case d.state == "":
+		return "no state"
+	case d.state != Steady && d.reason == "":
+		return "no reason"
+	case d.state == Degraded && d.step != stepNone:
+		return "degraded, and something is done"
+	case d.state == Steady && kind != linker.Ours && kind != linker.File && d.step != stepReclaim:
+		return "steady, but path leads to nothing of ours"
+	case d.step == stepWait && d.again <= 0:
+		return "it waits for no time"
+	}
+	return ""
+}
