@@ -235,6 +235,7 @@ func (t *target) checkCopy(c pool.Copy) {
 // distrust takes copy n out of the pool until it is cloned again. The private link leaves it at once.
 func (t *target) distrust(n int) {
 	t.suspect[n] = true
+	t.wake() // to have it made again
 	if n == t.current {
 		t.leave(n)
 	}

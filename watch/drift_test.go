@@ -1,0 +1,207 @@
+package watch
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"relinkd/config"
+	"relinkd/internal/standin"
+)
+
+// rot changes one byte of a file behind everybody's back, as a failing disk does: neither size nor
+// modification time tell, and no event does.
+func rot(t testing.TB, path string) {
+	t.Helper()
+	before := lstat(t, path)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	m, err := unix.Mmap(int(f.Fd()), 0, int(before.Size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	must(t, err)
+	m[before.Size-1] ^= 1
+	must(t, unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(before.Mtime)}, 0))
+	must(t, unix.Munmap(m))
+	if got := lstat(t, path); got.Mtime != before.Mtime || got.ID != before.ID {
+		t.Fatalf("the test itself: %+v became %+v", before, got)
+	}
+}
+
+func TestVerifyFindsBitRot(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	ctx := context.Background()
+	v, err := d.Verify(ctx, name)
+	must(t, err)
+	if v.Problems() != 0 || len(v.Targets) != 1 || len(v.Targets[0].Copies) != 3 || v.Targets[0].SHA256 != sha("1") {
+		t.Errorf("a pool that is right: %+v", v)
+	}
+	rotten := lstat(t, s.copy(2)).ID
+	rot(t, s.copy(2))
+	v, err = d.Verify(ctx, "")
+	must(t, err)
+	if v.Problems() != 1 || v.Targets[0].Copies[1].Problem == "" {
+		t.Errorf("a pool with a rotten copy 2: %+v", v)
+	}
+	eventually(t, "copy 2 is cloned again", func() bool { return lstat(t, s.copy(2)).ID != rotten })
+	d.steady("1")
+	if v, err = d.Verify(ctx, name); err != nil || v.Problems() != 0 {
+		t.Errorf("a pool that was mended: %+v, %v", v, err)
+	}
+}
+
+func TestPeriodicVerify(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.configure(func(c *config.Config) { c.Census.Verify = 50 * time.Millisecond })
+	s.install("1")
+	d := s.start()
+	rotten := d.steady("1").Current
+	rot(t, filepath.Join(s.dir, rotten))
+	d.waitFor("the linked copy is left", func(st TargetStatus) bool { return st.Current != rotten })
+	d.steady("1")
+}
+
+// Verify is a check, and may be of use where nothing else is to be changed.
+func TestVerifyOfflineChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	d.stop()
+	rot(t, s.copy(3))
+	before := tree(t, s.dir)
+	v, err := s.offline().Verify(context.Background(), name)
+	must(t, err)
+	if v.Problems() != 1 || v.Targets[0].Copies[2].Problem == "" {
+		t.Errorf("a pool with a rotten copy 3: %+v", v)
+	}
+	unchanged(t, s.dir, before)
+}
+
+// dpkg-statoverride, or a chmod through path, changes the linked copy and means all.
+func TestModeThroughPath(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	must(t, os.Chmod(s.path, 0o750))
+	for _, path := range []string{s.copy(1), s.copy(2), s.copy(3), s.pristine()} {
+		eventually(t, path+" has the mode", func() bool { return lstat(t, path).Perm() == 0o750 })
+	}
+	inodes := d.steady("1").Copies
+	d.stop()
+	d = s.start()
+	for i, c := range d.steady("1").Copies {
+		if c.Inode != inodes[i].Inode {
+			t.Errorf("%s was cloned again", c.Name)
+		}
+	}
+	r, err := d.Restore(context.Background(), name, false)
+	must(t, err)
+	if s.plain("1", 0); lstat(t, s.path).Perm() != 0o750 {
+		t.Errorf("the restored file has lost its mode: %+v", r)
+	}
+}
+
+func TestModeOfAnotherCopy(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	changed := lstat(t, s.copy(2)).ID
+	must(t, os.Chmod(s.copy(2), 0o700))
+	eventually(t, "copy 2 is cloned again", func() bool { return lstat(t, s.copy(2)).ID != changed })
+	d.steady("1")
+}
+
+func TestMissingCopy(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	for range 3 {
+		linked := filepath.Join(s.dir, d.steady("1").Current)
+		must(t, os.Remove(linked))
+		eventually(t, "path executes", func() bool { return ask(t, request{Op: "run", Args: []string{s.path}}).Error == "" })
+		eventually(t, linked+" is cloned again", func() bool { return !lstat(t, linked).ID.IsZero() })
+	}
+	d.steady("1")
+}
+
+// A file of a copy's name that relinkd did not make stays as it is, and so does all else.
+func TestForeignFileInTheWay(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	must(t, os.WriteFile(s.copy(3), []byte("letters"), 0o600))
+	before := tree(t, s.dir)
+	d := s.start()
+	d.degraded("imapd_003 was not put there by relinkd and is left alone: move it away")
+	unchanged(t, s.dir, before)
+	must(t, os.Rename(s.copy(3), filepath.Join(t.TempDir(), "letters")))
+	d.steady("1")
+}
+
+// A foreign file may also come later, in the place of a copy.
+func TestForeignFileInPlaceOfACopy(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	must(t, standin.Write(s.copy(3), "theirs"))
+	d.degraded("imapd_003 was not put there by relinkd and is left alone: move it away")
+	s.holds(s.copy(3), "theirs")
+	s.runs(s.path, "1")
+	must(t, os.Remove(s.copy(3)))
+	d.steady("1")
+}
+
+func TestRefusedSource(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	must(t, os.WriteFile(s.path, []byte("#!/bin/sh\n"), 0o755))
+	before := tree(t, s.dir)
+	d := s.start()
+	d.degraded("ELF")
+	unchanged(t, s.dir, before)
+	s.install("1")
+	d.steady("1")
+	must(t, os.WriteFile(s.path+".new", []byte("#!/bin/sh\n"), 0o755))
+	must(t, os.Rename(s.path+".new", s.path))
+	d.degraded("ELF")
+	if text, err := os.ReadFile(s.path); err != nil || string(text) != "#!/bin/sh\n" {
+		t.Errorf("path holds %q, %v", text, err)
+	}
+	s.install("2")
+	d.steady("2")
+}
+
+// What cannot be cloned is not published, and is tried again.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	s.calls.on("clone: copy", func(string) error { return unix.ENOSPC })
+	s.calls.on("clone: reflink", func(string) error { return unix.ENOSPC })
+	s.install("2")
+	d.degraded("no space left on device")
+	s.onlyKnown()
+	s.runs(s.path, "2")
+	s.calls.on("clone: copy", nil)
+	s.calls.on("clone: reflink", nil)
+	d.steady("2")
+}

@@ -1,0 +1,226 @@
+package watch
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"relinkd/config"
+	"relinkd/internal/standin"
+)
+
+func TestFirstPublish(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	packaged := lstat(t, s.path)
+	d := s.start()
+	st := d.steady("1")
+	if lstat(t, s.pristine()).ID != packaged.ID {
+		t.Error("the pristine is not the packaged file itself")
+	}
+	s.runs(s.path, "1")
+	if len(st.Copies) != 3 || st.Current != "imapd_001" || st.Path != s.path || st.PrivateLink != s.privateLink() ||
+		st.Publish != "symlink" || st.Threshold != 1000 || st.MaxCopies != 3 || st.Generation.Since.IsZero() || st.Rotations != 0 {
+		t.Errorf("status: %+v", st)
+	}
+}
+
+// Each upgrade is one way in which a package manager or an administrator replaces the executable.
+func TestUpgrade(t *testing.T) {
+	for _, u := range []struct {
+		name    string
+		upgrade func(s *site, version string)
+		atomic  bool // path is executable throughout
+	}{
+		{"dpkg", func(s *site, v string) {
+			must(s.t, os.Symlink(linkText(s.t, s.path), s.path+".dpkg-tmp"))
+			must(s.t, standin.Write(s.path+".dpkg-new", v))
+			must(s.t, os.Rename(s.path+".dpkg-new", s.path))
+			must(s.t, os.Remove(s.path+".dpkg-tmp"))
+		}, true},
+		{"rpm", func(s *site, v string) {
+			must(s.t, standin.Write(s.path+";6b04a258", v))
+			must(s.t, os.Rename(s.path+";6b04a258", s.path))
+		}, true},
+		{"mv", func(s *site, v string) {
+			build := s.path + ".build"
+			must(s.t, standin.Write(build, v))
+			command(s.t, "mv", "-f", build, s.path)
+		}, true},
+		{"install", func(s *site, v string) { command(s.t, "install", "-m755", s.file(v), s.path) }, false},
+		{"rm; cp", func(s *site, v string) {
+			command(s.t, "sh", "-c", `rm "$1"; cp "$0" "$1"`, s.file(v), s.path)
+		}, false},
+		{"cp --remove-destination", func(s *site, v string) { command(s.t, "cp", "--remove-destination", s.file(v), s.path) }, false},
+	} {
+		t.Run(u.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			s.install("1")
+			d := s.start()
+			before := d.steady("1")
+			held := hold(t, s.path)
+			d.waitFor("the held process is seen", func(st TargetStatus) bool { return st.Processes == 1 })
+			end := func() {}
+			if u.atomic {
+				end = execLoop(t, s.path)
+			}
+			last := "1"
+			for i := 2; i <= 4; i++ {
+				last = strconv.Itoa(i)
+				u.upgrade(s, last)
+				st := d.steady(last)
+				if slices.ContainsFunc(st.Copies, func(c CopyStatus) bool { return c.Inode == before.Copies[c.Number-1].Inode }) {
+					t.Error("a copy has the inode that it had before the upgrade")
+				}
+				before = st
+				s.runs(s.path, last)
+			}
+			end()
+			d.waitFor("the held process is stale", func(st TargetStatus) bool { return st.StaleProcesses == 1 && st.Processes == 0 })
+			release(t, held)
+			d.waitFor("no process is stale", func(st TargetStatus) bool { return st.StaleProcesses == 0 })
+			d.stop()
+			s.runs(s.path, last)
+		})
+	}
+}
+
+func linkText(t testing.TB, path string) string {
+	t.Helper()
+	text, err := os.Readlink(path)
+	must(t, err)
+	return text
+}
+
+// A cp writes through the link into a copy, which is meant as an upgrade or is an accident: relinkd
+// cannot know, so it keeps what was written and says how to adopt it.
+func TestCopyThroughTheLink(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	changed := d.steady("1").Current
+	command(t, "cp", s.file("2"), s.path)
+	drifted := s.private(changed + ".drifted")
+	eventually(t, "the changed file is kept", func() bool { return !lstat(t, drifted).ID.IsZero() })
+	d.waitFor("the private link has left the changed copy", func(st TargetStatus) bool { return st.Current != changed })
+	d.steady("1")
+	s.holds(drifted, "2")
+	s.runs(s.path, "1")
+	said(t, []string{s.log.String()}, "relinkd adopt imapd FILE")
+}
+
+func TestPathRemovedByHand(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	removed := time.Now()
+	must(t, os.Remove(s.path))
+	eventually(t, "path is put back", func() bool { return !lstat(t, s.path).ID.IsZero() })
+	if absent := time.Since(removed); absent < 20*time.Millisecond {
+		t.Errorf("put back after %s: an installer at work would fail", absent)
+	}
+	st := d.waitFor("the status tells", func(st TargetStatus) bool { return st.State == Steady && st.Reason != "" })
+	said(t, []string{st.Reason}, "path was removed by somebody and put back")
+	d.steady("1")
+	s.runs(s.path, "1")
+}
+
+// A file that comes while copies are made of the one before it wins.
+func TestUpgradeWhileCloning(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	packaged := lstat(t, s.pristine()).ID
+	cloning, replaced := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s.calls.on("clone: sync", func(string) error {
+		once.Do(func() { close(cloning) })
+		<-replaced
+		return nil
+	})
+	end := execLoop(t, s.path)
+	s.install("2")
+	<-cloning
+	s.install("3")
+	close(replaced)
+	d.steady("3")
+	end()
+	// What was in force before is the one that the package manager may come back to.
+	if id := lstat(t, s.previous()).ID; !id.IsZero() && id != packaged {
+		t.Error("the previous one is not version 1")
+	}
+}
+
+// The hardest moment: the newer file comes between the last look and the exchange.
+func TestUpgradeWhilePublishing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	var newest uint64
+	var once sync.Once
+	s.calls.on("publish: exchange", func(string) error {
+		once.Do(func() {
+			if err := standin.Write(s.path, "3"); err != nil {
+				t.Error(err)
+			}
+			newest = lstat(t, s.path).Ino
+		})
+		return nil
+	})
+	end := execLoop(t, s.path)
+	s.install("2")
+	d.steady("3")
+	end()
+	if got := lstat(t, s.pristine()).Ino; got != newest {
+		t.Errorf("the pristine is inode %d, not the newer file's %d", got, newest)
+	}
+}
+
+// However fast they come, the last version wins, and each that is left alone for long enough is
+// adopted.
+func TestManyUpgrades(t *testing.T) {
+	for _, publish := range []config.Publish{config.PublishSymlink, config.PublishNone} {
+		t.Run(string(publish), func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, func(c *config.Target) { c.Publish = publish })
+			s.install("0")
+			d := s.start()
+			d.steady("0")
+			executed := s.path
+			if publish == config.PublishNone {
+				executed = s.privateLink()
+			}
+			end := execLoop(t, executed)
+			seed := rand.Uint64()
+			random := rand.New(rand.NewPCG(seed, 0))
+			t.Logf("seed %d", seed)
+			upgrades := 100
+			for i := range upgrades {
+				version := fmt.Sprint("v", i)
+				s.install(version)
+				switch n := random.IntN(20); {
+				case n == 0 || i == upgrades-1:
+					d.steady(version)
+				case n < 12:
+					<-time.After(time.Duration(random.IntN(40)) * time.Millisecond)
+				}
+			}
+			end()
+			s.runs(executed, fmt.Sprint("v", upgrades-1))
+		})
+	}
+}
