@@ -1,0 +1,276 @@
+package watch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"relinkd/config"
+	"relinkd/fsys"
+)
+
+// identities is path's, the private link's and the copies'.
+func (s *site) identities() (ids []fsys.ID) {
+	for _, path := range []string{s.path, s.privateLink(), s.copy(1), s.copy(2), s.copy(3), s.pristine()} {
+		ids = append(ids, lstat(s.t, path).ID)
+	}
+	return ids
+}
+
+// A new start changes nothing that is right.
+func TestRestartAdopts(t *testing.T) {
+	for _, without := range []string{"", "the manifest", "a manifest that can be read"} {
+		for _, publish := range []config.Publish{config.PublishSymlink, config.PublishNone} {
+			t.Run(fmt.Sprintf("%s without %q", publish, without), func(t *testing.T) {
+				t.Parallel()
+				s := newSite(t, func(c *config.Target) { c.Publish = publish })
+				s.install("1")
+				d := s.start()
+				d.steady("1")
+				_, err := d.Rotate(context.Background(), name, 2)
+				must(t, err)
+				since := d.target().Generation.Since
+				before, clones := fmt.Sprint(s.identities()), s.calls.count("clone: create")
+				d.stop()
+				manifest := filepath.Join(s.cfg.State.Dir, name+".json")
+				switch without {
+				case "the manifest":
+					must(t, os.Remove(manifest))
+				case "a manifest that can be read":
+					must(t, os.WriteFile(manifest, []byte("{"), 0o600))
+				}
+				d = s.start()
+				st := d.steady("1")
+				if after := fmt.Sprint(s.identities()); after != before || st.Current != "imapd_002" {
+					t.Errorf("a new start has changed something:\nbefore %s\nafter  %s, current %s", before, after, st.Current)
+				}
+				if n := s.calls.count("clone: create"); n != clones {
+					t.Errorf("a new start has cloned %d copies", n-clones)
+				}
+				if without == "" && !st.Generation.Since.Equal(since) {
+					t.Errorf("the generation is since %s, was since %s", st.Generation.Since, since)
+				}
+			})
+		}
+	}
+}
+
+// What happens while no daemon runs is made up for at its start.
+func TestUpgradeWhileStopped(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	d.stop()
+	s.install("2")
+	must(t, os.Remove(s.copy(2)))
+	command(t, "cp", s.file("x"), s.copy(3))
+	d = s.start()
+	d.steady("2")
+	s.holds(s.private("imapd_003.drifted"), "x")
+}
+
+func TestRestartKeepsStaleProcesses(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	held := hold(t, s.path)
+	s.install("2")
+	d.steady("2")
+	d.stop()
+	d = s.start()
+	d.waitFor("the process on a replaced copy is known", func(st TargetStatus) bool { return st.StaleProcesses == 1 })
+	release(t, held)
+	d.waitFor("and its end is seen", func(st TargetStatus) bool { return st.StaleProcesses == 0 })
+}
+
+func TestReleasedSurvivesRestart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	packaged := lstat(t, s.path).Ino
+	d := s.start()
+	d.steady("1")
+	ctx := context.Background()
+	_, err := d.Restore(ctx, name, false)
+	must(t, err)
+	s.plain("1", packaged)
+	for range 2 {
+		if st := d.target(); st.State != Released || st.Reason == "" {
+			t.Errorf("after restore: %+v", st)
+		}
+		d.stop()
+		d = s.start()
+		s.install("1")
+		s.plain("1", 0)
+	}
+	if _, err := d.Rotate(ctx, name, 0); !errors.Is(err, ErrRefused) {
+		t.Errorf("rotate a released target: %v", err)
+	}
+	if _, err := d.Reclone(ctx, name); !errors.Is(err, ErrRefused) {
+		t.Errorf("reclone a released target: %v", err)
+	}
+	r, err := d.Manage(ctx, name)
+	must(t, err)
+	said(t, r.Done, "leads to 3 copies")
+	d.steady("1")
+}
+
+// dpkg unwinds a failed upgrade by renaming its backup, a link like ours, over path.
+func TestUnwoundUpgrade(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	unlock := lockFile(t, filepath.Join(s.admin, "lock-frontend"))
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	first := lstat(t, s.pristine()).ID
+	end := execLoop(t, s.path)
+	must(t, os.Symlink(linkText(t, s.path), s.path+".dpkg-tmp"))
+	s.install("2")
+	d.waitFor("version 2 is in force", func(st TargetStatus) bool {
+		return st.State == Steady && st.Generation.SHA256 == sha("2")
+	})
+	if lstat(t, s.previous()).ID != first {
+		t.Error("the source before the upgrade is not kept")
+	}
+	d.stop() // it must be understood after a new start too
+	must(t, os.Rename(s.path+".dpkg-tmp", s.path))
+	d = s.start()
+	d.steady("1")
+	end()
+	if lstat(t, s.pristine()).ID != first {
+		t.Error("the pristine is not the source before the upgrade")
+	}
+	s.runs(s.path, "1")
+	unlock()
+	eventually(t, "the failed upgrade is forgotten", func() bool { return lstat(t, s.previous()).ID.IsZero() })
+	d.steady("1")
+}
+
+// While a package manager is at work its upgrade may be taken back.
+func TestPreviousIsKeptWhileLocked(t *testing.T) {
+	for _, lock := range []string{"lock-frontend", "lock", ".rpm.lock"} {
+		t.Run(lock, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			s.install("1")
+			d := s.start()
+			d.steady("1")
+			unlock := lockFile(t, filepath.Join(s.admin, lock))
+			s.install("2")
+			d.steady("2")
+			s.waitCensuses(d, 5)
+			s.holds(s.previous(), "1")
+			unlock()
+			eventually(t, "the previous one is dropped", func() bool { return lstat(t, s.previous()).ID.IsZero() })
+		})
+	}
+}
+
+// waitCensuses waits until n more censuses have been acted upon: each shows a process come or gone.
+func (s *site) waitCensuses(d *daemon, n int) {
+	s.t.Helper()
+	before := d.target().Processes
+	for range n {
+		pid := hold(s.t, s.path)
+		d.waitFor("a process is seen", func(st TargetStatus) bool { return st.Processes == before+1 })
+		release(s.t, pid)
+		d.waitFor("its end is seen", func(st TargetStatus) bool { return st.Processes == before })
+	}
+}
+
+// A daemon that is killed leaves a path that executes, at every instant, and the next one finishes
+// what it began.
+func TestKilled(t *testing.T) {
+	for _, publish := range []config.Publish{config.PublishSymlink, config.PublishNone} {
+		t.Run(string(publish), func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, func(c *config.Target) {
+				c.Publish, c.Rotation, c.Interval = publish, config.RotationInterval, 2*time.Millisecond
+			})
+			s.install("0")
+			d := s.start()
+			d.steady("0")
+			d.stop()
+			executed := s.path
+			if publish == config.PublishNone {
+				executed = s.privateLink()
+			}
+			seed := rand.Uint64()
+			random := rand.New(rand.NewPCG(seed, 0))
+			t.Logf("seed %d", seed)
+			end := execLoop(t, executed)
+			kills := 10
+			if os.Getenv("RELINKD_LONG") != "" {
+				kills = 200
+			}
+			version := ""
+			for i := range kills {
+				ended := s.killed(1 + random.IntN(60))
+				for n := 0; !ended(); n++ {
+					if n == 100 {
+						t.Fatalf("%d upgrades, and the daemon has not killed itself: path is %+v", n, lstat(t, s.path))
+					}
+					version = fmt.Sprintf("v%d.%d", i, n)
+					s.install(version)
+					within(time.Duration(random.IntN(300))*time.Millisecond, ended)
+				}
+			}
+			d = s.start()
+			d.steady(version)
+			end()
+			s.runs(executed, version)
+		})
+	}
+}
+
+// killed runs a daemon that kills itself at its nth changing call that is no rotation, and returns a
+// function that tells whether it has.
+func (s *site) killed(n int) (ended func() bool) {
+	s.t.Helper()
+	cfg, err := s.load()
+	must(s.t, err)
+	text, err := json.Marshal(cfg)
+	must(s.t, err)
+	r := ask(s.t, request{Op: "daemon", Args: []string{
+		configVariable + "=" + string(text), adminVariable + "=" + s.admin, fmt.Sprintf("%s=%d", killVariable, n),
+	}})
+	if r.Error != "" {
+		s.t.Fatal(r.Error)
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		ask(s.t, request{Op: "wait", PID: r.PID})
+	}()
+	return func() bool {
+		select {
+		case <-gone:
+			return true
+		default:
+			return false
+		}
+	}
+}
+
+func TestLocked(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	if w, err := New(s.cfg, s.options()); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second Watcher: %v, %v", w, err)
+	}
+	d.stop()
+	s.start()
+}
