@@ -8,6 +8,7 @@ import (
 // baseline is Cyrus by itself: the clients and the log must find nothing wrong with it, or what
 // they find elsewhere means nothing; and they must notice when its executable is missing.
 func baseline(t *testing.T, l *lab) {
+	l.isolate(t)
 	s := startCyrus(t, settings{prefork: 2})
 	mark := s.log.mark(t)
 	load := startLoad(t, s.imap, 6, 2)

@@ -82,12 +82,10 @@ func (c *client) login(user string) error {
 	if m == nil {
 		return fmt.Errorf("no session id in %q", answer)
 	}
-	pid, err := parsePID(m[1])
+	pid, err := strconv.Atoi(m[1])
 	c.pid = process(pid)
 	return err
 }
-
-func parsePID(text string) (int, error) { return strconv.Atoi(text) }
 
 // logout ends the session as a client should.
 func (c *client) logout() error {

@@ -112,10 +112,13 @@ func loopUntil(do func()) (stop func()) {
 	return func() { close(quit); <-done }
 }
 
-// absence measures how long path is missing from now on: until it is there again, at most limit.
-func absence(t *testing.T, path string, limit time.Duration) time.Duration {
+// removeByHand removes path and measures how long it is missing, which may be at most limit.
+func removeByHand(t *testing.T, path string, limit time.Duration) time.Duration {
 	t.Helper()
 	began := time.Now()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
 	for !exists(path) {
 		if time.Since(began) > limit {
 			t.Fatalf("%s is still missing after %v", path, limit)

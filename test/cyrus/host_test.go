@@ -23,6 +23,8 @@ const policyFile = "/usr/sbin/policy-rc.d"
 
 // host is the Debian system that the suite borrows: packages come by apt, no service is started
 // or stopped by them (policy-rc.d answers 101), and giving back purges what was not there before.
+// System users that their scripts made stay, as they do on Debian, and so do newer versions of
+// libraries that had to come with them.
 type host struct {
 	before  map[string]string // version of each Cyrus package before the suite; absent ones have none
 	arrived []string          // packages that the suite brought
@@ -37,17 +39,15 @@ func unsuitable() string {
 		return "asked for -short, and this installs a mail server"
 	case os.Getuid() != 0:
 		return "needs root, to install Cyrus from Debian's packages and run it"
-	case !exists("/etc/debian_version"):
-		return "needs Debian 12, whose archives have two versions of Cyrus"
+	}
+	release, err := os.ReadFile("/etc/os-release")
+	if err != nil || !strings.Contains(string(release), "VERSION_CODENAME=bookworm") {
+		return "needs Debian 12 (bookworm), whose archives have two versions of Cyrus"
 	}
 	for _, p := range processes() {
 		if p.comm() == "cyrmaster" {
 			return fmt.Sprintf("a Cyrus of this host's own is running (process %d); stop it first", p)
 		}
-	}
-	release, err := os.ReadFile("/etc/os-release")
-	if err != nil || !strings.Contains(string(release), "VERSION_CODENAME=bookworm") {
-		return "needs Debian 12 (bookworm), whose archives have two versions of Cyrus"
 	}
 	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -156,7 +157,7 @@ func (s *server) stop(t *testing.T) {
 	s.cmd.Process.Kill()
 	<-s.exited
 	for pid := range strings.FieldsSeq(string(children)) {
-		if p, err := parsePID(pid); err == nil {
+		if p, err := strconv.Atoi(pid); err == nil {
 			syscall.Kill(p, syscall.SIGKILL)
 		}
 	}
