@@ -20,8 +20,8 @@ demo: build ## Show relinkd at work: nothing to install, any user, half a minute
 	./relinkd demo
 
 .PHONY: demo-cyrus
-demo-cyrus: build ## The same over a real Cyrus under login load (root, Debian); puts everything back
-	RELINKD=$(CURDIR)/relinkd tools/demo-cyrus
+demo-cyrus: ## The same over a real Cyrus under login load (root, Debian); puts everything back
+	tools/demo-cyrus
 
 .PHONY: test
 test: ## Everything: check, all tests with -race as this user and, for root, as another; for root the real Cyrus too
