@@ -11,6 +11,7 @@ func (t *target) configure(cfg config.Target, census config.Census) {
 	if cfg.Copies != t.cfg.Copies {
 		t.wanted = cfg.Copies
 	}
+	t.wanted = min(t.wanted, cfg.MaxCopies)
 	if census.Verify != t.verifyEvery {
 		t.verifyEvery = census.Verify
 		t.nextVerify = time.Now().Add(census.Verify)

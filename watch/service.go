@@ -185,6 +185,12 @@ func (w *Watcher) Reload(ctx context.Context) (*Report, error) {
 	w.mu.Unlock()
 	r.Warnings = append(r.Warnings, config.RestartNeeded(old, cfg)...)
 	if err := w.dropTargets(ctx, old, cfg, r); err != nil {
+		for _, t := range old.Targets { // what was dropped before that is managed as it was
+			w.ensureLoop(t)
+		}
+		w.mu.Lock()
+		w.cfgError = err.Error()
+		w.mu.Unlock()
 		return nil, err
 	}
 	w.mu.Lock()

@@ -1,0 +1,126 @@
+package watch
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"relinkd/config"
+)
+
+// shownCopy is the status of the copy that the private link leads to.
+func (st TargetStatus) shownCopy(t testing.TB) CopyStatus {
+	t.Helper()
+	for _, c := range st.Copies {
+		if c.Name == st.Current {
+			return c
+		}
+	}
+	t.Fatalf("the current copy is %q, of %+v", st.Current, st.Copies)
+	return CopyStatus{}
+}
+
+// No copy passes the threshold while there is room on another or the pool may grow; then the pool is
+// saturated, and says so.
+func TestThreshold(t *testing.T) {
+	t.Parallel()
+	const copies, maxCopies, threshold = 2, 4, 8
+	s := newSite(t, func(c *config.Target) {
+		c.Copies, c.MaxCopies, c.Threshold, c.RotateAt, c.MinDwell = copies, maxCopies, threshold, 0.75, time.Hour
+	})
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	var pids []int
+	for len(pids) < maxCopies*threshold {
+		pids = append(pids, hold(t, s.path))
+		st := d.waitFor("the process is counted, and the next one has room", func(st TargetStatus) bool {
+			if st.Processes != len(pids) {
+				return false
+			}
+			current := st.shownCopy(t).Processes
+			return current < st.Mark || st.Saturated && current < threshold || st.Processes == maxCopies*threshold
+		})
+		for _, c := range st.Copies {
+			if c.Processes > threshold {
+				t.Fatalf("%s runs %d processes, the threshold is %d", c.Name, c.Processes, threshold)
+			}
+		}
+	}
+	st := d.waitFor("saturated", func(st TargetStatus) bool { return st.Saturated && len(st.Copies) == maxCopies })
+	if st.PeakCopyProcesses != threshold || st.Mark > threshold*3/4 || st.Mark < 1 {
+		t.Errorf("status: %+v", st)
+	}
+	if r := st.RotationsByReason; r.Threshold < maxCopies-1 || r.Interval+r.Operator != 0 || r.Threshold+r.Saturated != st.Rotations {
+		t.Errorf("rotations: %+v, %d in all", r, st.Rotations)
+	}
+	said(t, []string{s.log.String()}, "raise max_copies or threshold")
+	for _, pid := range pids {
+		release(t, pid)
+	}
+	st = d.waitFor("nothing runs", func(st TargetStatus) bool { return st.Processes == 0 && !st.Saturated })
+
+	// Grown copies stay, for whoever starts next may need them, until the next generation.
+	d.stop()
+	d = s.start()
+	if st = d.steady("1"); len(st.Copies) != maxCopies {
+		t.Errorf("after a new start there are %d copies", len(st.Copies))
+	}
+	s.install("2")
+	d.waitFor("the grown copies go with the next generation", func(st TargetStatus) bool {
+		return st.State == Steady && st.Generation.SHA256 == sha("2") && len(st.Copies) == copies && lstat(t, s.copy(3)).ID.IsZero() && lstat(t, s.copy(4)).ID.IsZero()
+	})
+	d.steady("2")
+}
+
+// A pool that cannot grow goes on with what it has, and says so.
+func TestGrowthPrevented(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *config.Target) { c.Copies, c.MaxCopies, c.Threshold, c.RotateAt = 1, 2, 4, 0.5 })
+	s.install("1")
+	command(t, "install", "-m755", s.file("theirs"), s.copy(2))
+	d := s.start()
+	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+	for range 2 {
+		hold(t, s.path)
+	}
+	eventually(t, "the last error tells", func() bool {
+		st, err := d.Status(t.Context())
+		return err == nil && strings.Contains(st.LastError, "cannot grow the pool") && strings.Contains(st.LastError, "imapd_002")
+	})
+	s.holds(s.copy(2), "theirs")
+	s.runs(s.path, "1")
+}
+
+// The original scheme: the next number, by the clock alone.
+func TestIntervalRotation(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *config.Target) {
+		c.Rotation, c.Interval, c.Threshold = config.RotationInterval, 10*time.Millisecond, 1
+	})
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	hold(t, s.path)
+	st := d.waitFor("it has gone round", func(st TargetStatus) bool { return st.Rotations >= 7 })
+	if st.RotationsByReason.Interval != st.Rotations || st.Saturated || len(st.Copies) != 3 {
+		t.Errorf("status: %+v", st)
+	}
+	d.stop()
+	next := map[string]string{"imapd_001": "imapd_002", "imapd_002": "imapd_003", "imapd_003": "imapd_001"}
+	rotations := 0
+	for line := range strings.Lines(s.log.String()) {
+		var said struct{ Message, From, To string }
+		must(t, json.Unmarshal([]byte(line), &said))
+		if said.Message != "rotated" {
+			continue
+		}
+		if rotations++; next[said.From] != said.To {
+			t.Errorf("rotated from %s to %s", said.From, said.To)
+		}
+	}
+	if rotations < 7 {
+		t.Errorf("%d rotations were logged", rotations)
+	}
+}

@@ -1,0 +1,247 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"relinkd/config"
+	"relinkd/internal/standin"
+)
+
+// reload changes the configuration and has it read.
+func (d *daemon) reload(edit func(*config.Config)) *Report {
+	d.s.t.Helper()
+	d.s.configure(edit)
+	r, err := d.Reload(context.Background())
+	must(d.s.t, err)
+	return r
+}
+
+func (d *daemon) retarget(edit func(*config.Target)) *Report {
+	d.s.t.Helper()
+	return d.reload(func(c *config.Config) { edit(&c.Targets[0]) })
+}
+
+// Copies beyond the number that is asked for stay for as long as processes run them.
+func TestReloadFewerCopies(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *config.Target) { c.Copies, c.MaxCopies = 5, 5 })
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	_, err := d.Rotate(t.Context(), name, 4)
+	must(t, err)
+	held := hold(t, s.path)
+	d.waitFor("the process is seen", func(st TargetStatus) bool { return st.Processes == 1 })
+	end := execLoop(t, s.path)
+	r := d.retarget(func(c *config.Target) { c.Copies, c.MaxCopies = 2, 2 })
+	said(t, r.Done, "changed imapd")
+	d.waitFor("copies 3 and 5 are removed, copy 4 is left", func(st TargetStatus) bool {
+		return len(st.Copies) == 3 && st.Copies[2].Number == 4 && st.Current != "imapd_004"
+	})
+	if lstat(t, s.copy(4)).ID.IsZero() || !lstat(t, s.copy(3)).ID.IsZero() || !lstat(t, s.copy(5)).ID.IsZero() {
+		t.Errorf("in the install directory: %v", s.names(s.dir))
+	}
+	release(t, held)
+	eventually(t, "copy 4 is removed", func() bool { return lstat(t, s.copy(4)).ID.IsZero() })
+	end()
+	if st := d.steady("1"); len(st.Copies) != 2 {
+		t.Errorf("copies: %+v", st.Copies)
+	}
+	d.stop()
+	d = s.start()
+	d.steady("1")
+}
+
+// A grown pool shrinks to what it may be.
+func TestReloadLowerMaximum(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *config.Target) { c.Copies, c.MaxCopies, c.Threshold, c.RotateAt = 1, 3, 2, 0.5 })
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	var pids []int
+	for range 2 {
+		pids = append(pids, hold(t, s.path))
+		d.waitFor("the process is counted, and the next one has a copy of its own", func(st TargetStatus) bool {
+			return st.Processes == len(pids) && st.shownCopy(t).Processes == 0
+		})
+	}
+	if st := d.target(); len(st.Copies) != 3 {
+		t.Fatalf("the pool has grown to %+v", st.Copies)
+	}
+	for _, pid := range pids {
+		release(t, pid)
+	}
+	d.retarget(func(c *config.Target) { c.MaxCopies = 2 })
+	d.waitFor("two copies are left", func(st TargetStatus) bool { return st.State == Steady && len(st.Copies) == 2 })
+	d.steady("1")
+}
+
+func TestReloadMoreCopies(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	before := d.steady("1").Copies
+	d.retarget(func(c *config.Target) { c.Copies, c.MaxCopies = 6, 6 })
+	d.waitFor("there are more", func(st TargetStatus) bool { return len(st.Copies) == 6 })
+	after := d.steady("1").Copies
+	if !slices.Equal(after[:3], before) {
+		t.Errorf("the copies that were there have changed: %+v, now %+v", before, after)
+	}
+}
+
+func TestReloadRemovesAndAddsTargets(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	packaged := lstat(t, s.path).Ino
+	d := s.start()
+	d.steady("1")
+	imapd := s.target(name)
+	r := d.reload(func(c *config.Config) { c.Targets = nil })
+	said(t, r.Done, "restored "+s.path)
+	said(t, r.Done, "removed imapd")
+	s.plain("1", packaged)
+	if st, err := d.Status(t.Context()); err != nil || len(st.Targets) != 0 {
+		t.Errorf("status: %+v, %v", st, err)
+	}
+	if _, err := d.Rotate(t.Context(), name, 0); !errors.Is(err, ErrNoTarget) {
+		t.Errorf("rotate a target that is gone: %v", err)
+	}
+	// Nobody released it: it is managed again when it is named again.
+	r = d.reload(func(c *config.Config) { c.Targets = []config.Target{imapd} })
+	said(t, r.Done, "added imapd")
+	d.steady("1")
+}
+
+func TestReloadChangesPublish(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	packaged := lstat(t, s.path).Ino
+	d := s.start()
+	d.steady("1")
+	end := execLoop(t, s.path)
+	for _, publish := range []config.Publish{config.PublishNone, config.PublishSymlink} {
+		d.retarget(func(c *config.Target) { c.Publish = publish })
+		st := d.steady("1")
+		at := s.path
+		if publish == config.PublishSymlink {
+			at = s.pristine()
+		}
+		if lstat(t, at).Ino != packaged || st.Publish != string(publish) {
+			t.Errorf("publish is %s, the packaged file is not %s", st.Publish, at)
+		}
+	}
+	end()
+}
+
+func TestReloadChangesPath(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	packaged := lstat(t, s.path).Ino
+	d := s.start()
+	d.steady("1")
+	other := newSite(t) // for its directory
+	other.install("2")
+	r := d.retarget(func(c *config.Target) { c.Path = other.path })
+	said(t, r.Done, "restored "+s.path)
+	s.plain("1", packaged)
+	st := d.waitFor("the other path is managed", func(st TargetStatus) bool { return st.State == Steady && st.Path == other.path })
+	other.inForce("2", st.Copies...)
+}
+
+// A bad configuration changes nothing, and shows until a good one is read.
+func TestReloadBadConfiguration(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	s.waitCensuses(d, 1)
+	eventually(t, "the previous one is dropped", func() bool { return lstat(t, s.previous()).ID.IsZero() })
+	before := tree(t, s.dir)
+	s.mu.Lock()
+	s.cfgErr = errors.New("relinkd.toml:3: no such key")
+	s.mu.Unlock()
+	if _, err := d.Reload(t.Context()); !errors.Is(err, ErrRefused) {
+		t.Errorf("reload: %v", err)
+	}
+	st, err := d.Status(t.Context())
+	must(t, err)
+	if st.ConfigError != "relinkd.toml:3: no such key" || len(st.Targets) != 1 || st.Targets[0].State != Steady {
+		t.Errorf("status: %+v", st)
+	}
+	unchanged(t, s.dir, before)
+	d.reload(func(*config.Config) {})
+	if st, err = d.Status(t.Context()); err != nil || st.ConfigError != "" {
+		t.Errorf("status after a good configuration: %+v, %v", st, err)
+	}
+}
+
+// Where one of several targets cannot be restored, nothing has changed for any.
+func TestReloadFailsHalfWay(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	pop3d := s.target("pop3d")
+	s.configure(func(c *config.Config) { c.Targets = append(c.Targets, pop3d) })
+	s.install("1")
+	must(t, standin.Write(pop3d.Path, "pop"))
+	d := s.start()
+	d.waitFor("imapd is steady", func(st TargetStatus) bool { return st.State == Steady })
+	d.waitForTarget("pop3d", "pop3d is steady", func(st TargetStatus) bool { return st.State == Steady })
+	var restores atomic.Int32
+	s.calls.on("restore: exchange", func(string) error {
+		if restores.Add(1) == 2 {
+			return unix.EIO
+		}
+		return nil
+	})
+	s.configure(func(c *config.Config) {
+		for i := range c.Targets {
+			c.Targets[i].Publish = config.PublishNone
+		}
+	})
+	if _, err := d.Reload(t.Context()); err == nil {
+		t.Error("reload has succeeded")
+	}
+	st, err := d.Status(t.Context())
+	must(t, err)
+	if st.ConfigError == "" {
+		t.Error("the status does not tell")
+	}
+	for _, target := range []string{name, "pop3d"} {
+		d.waitForTarget(target, target+" is as before", func(st TargetStatus) bool { return st.State == Steady && st.Publish == "symlink" })
+	}
+	r, err := d.Reload(t.Context())
+	must(t, err)
+	said(t, r.Done, "changed pop3d")
+	for _, target := range []string{name, "pop3d"} {
+		d.waitForTarget(target, target+" is a sidecar", func(st TargetStatus) bool { return st.State == Steady && st.Publish == "none" })
+	}
+}
+
+// What only a new start changes is said.
+func TestReloadNeedsRestart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	r := d.reload(func(c *config.Config) {
+		c.State.Dir = filepath.Join(t.TempDir(), "elsewhere")
+		c.Census.Verify = time.Minute
+	})
+	said(t, r.Warnings, "state.dir: needs a restart")
+	d.steady("1")
+}

@@ -1,0 +1,238 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRotate(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	hold(t, s.path) // on copy 1
+	d.waitFor("the process is seen", func(st TargetStatus) bool { return st.Processes == 1 })
+	for _, step := range []struct {
+		to   int
+		want string
+	}{{0, "imapd_002"}, {3, "imapd_003"}, {0, "imapd_002"}} {
+		r, err := d.Rotate(t.Context(), name, step.to)
+		must(t, err)
+		said(t, r.Done, "to "+step.want)
+		if st := d.target(); st.Current != step.want || linkText(t, s.privateLink()) != "../"+step.want {
+			t.Errorf("rotate to %d: %s is current", step.to, st.Current)
+		}
+	}
+	if st := d.target(); st.Rotations != 3 || st.RotationsByReason.Operator != 3 {
+		t.Errorf("status: %+v", st)
+	}
+	for to, why := range map[int]string{2: "leads to imapd_002 already", 4: "no copy number 4: it has 1 to 3"} {
+		if _, err := d.Rotate(t.Context(), name, to); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), why) {
+			t.Errorf("rotate to %d: %v", to, err)
+		}
+	}
+	if _, err := d.Rotate(t.Context(), "smtpd", 1); !errors.Is(err, ErrNoTarget) {
+		t.Errorf("rotate an unknown target: %v", err)
+	}
+	d.steady("1")
+}
+
+func TestReclone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	before := d.steady("1").Copies
+	end := execLoop(t, s.path)
+	r, err := d.Reclone(t.Context(), name)
+	must(t, err)
+	end()
+	said(t, r.Done, "leads to 3 copies")
+	for i, c := range d.steady("1").Copies {
+		if c.Inode == before[i].Inode {
+			t.Errorf("%s has the inode it had", c.Name)
+		}
+	}
+}
+
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	must(t, os.Chmod(s.path, 0o711))
+	d := s.start()
+	d.steady("1")
+	file := s.file("2")
+	must(t, os.Chmod(file, 0o600)) // the source's mode is what counts
+	end := execLoop(t, s.path)
+	r, err := d.Adopt(t.Context(), name, file)
+	must(t, err)
+	end()
+	said(t, r.Done, "put "+file+" at "+s.path)
+	said(t, r.Done, "leads to 3 copies")
+	d.steady("2")
+	s.holds(file, "2")
+	if mode := lstat(t, s.copy(1)).Perm(); mode != 0o711 {
+		t.Errorf("the copies have mode %04o", mode)
+	}
+	// What was changed through the link can be adopted from where it is kept.
+	command(t, "cp", s.file("3"), s.path)
+	d.waitFor("the changed copy is left", func(st TargetStatus) bool { return st.Current != "imapd_001" })
+	eventually(t, "the changed copy is kept", func() bool { return !lstat(t, s.private("imapd_001.drifted")).ID.IsZero() })
+	d.steady("2")
+	_, err = d.Adopt(t.Context(), name, s.private("imapd_001.drifted"))
+	must(t, err)
+	d.steady("3")
+}
+
+func TestAdoptRefused(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	eventually(t, "nothing is under way", func() bool { return lstat(t, s.previous()).ID.IsZero() })
+	dir := t.TempDir()
+	script := filepath.Join(dir, "script")
+	must(t, os.WriteFile(script, []byte("#!/bin/sh\n"), 0o755))
+	short := filepath.Join(dir, "short")
+	content, err := os.ReadFile(s.pristine())
+	must(t, err)
+	must(t, os.WriteFile(short, content[:len(content)/2], 0o755))
+	before := tree(t, s.dir)
+	for _, file := range []string{script, short, dir, filepath.Join(dir, "nothing")} {
+		if _, err := d.Adopt(t.Context(), name, file); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), file) {
+			t.Errorf("adopt %s: %v", file, err)
+		}
+	}
+	// The private directory's times tell of the file that was looked at there.
+	after := tree(t, s.dir)
+	private := s.private("")
+	before[strings.TrimSuffix(private, "/")] = after[strings.TrimSuffix(private, "/")]
+	unchanged(t, s.dir, before)
+	d.steady("1")
+
+	n := newSite(t, sidecar)
+	n.install("1")
+	d = n.start()
+	d.steady("1")
+	if _, err := d.Adopt(t.Context(), name, s.file("2")); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "install") {
+		t.Errorf("adopt where path is the package manager's: %v", err)
+	}
+}
+
+// Without a daemon the verbs act themselves.
+func TestOffline(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	packaged := lstat(t, s.path).Ino
+	ctx := context.Background()
+
+	w := s.offline()
+	before := tree(t, s.dir)
+	p, err := w.Plan(ctx)
+	must(t, err)
+	if !p.Changes() {
+		t.Errorf("plan for what is not managed: %+v", p)
+	}
+	if v, err := w.Verify(ctx, name); err != nil || v.Problems() != 0 {
+		t.Errorf("verify what is not managed: %+v, %v", v, err)
+	}
+	unchanged(t, s.dir, before)
+	if _, err := w.Manage(ctx, "smtpd"); !errors.Is(err, ErrNoTarget) {
+		t.Errorf("manage an unknown target: %v", err)
+	}
+	r, err := w.Manage(ctx, name)
+	must(t, err)
+	said(t, r.Done, "leads to 3 copies")
+	must(t, w.Close())
+
+	w = s.offline()
+	if p, err = w.Plan(ctx); err != nil || p.Changes() {
+		t.Errorf("plan for what is right: %+v, %v", p, err)
+	}
+	if v, err := w.Verify(ctx, ""); err != nil || v.Problems() != 0 || len(v.Targets[0].Copies) != 3 {
+		t.Errorf("verify what is right: %+v, %v", v, err)
+	}
+	r, err = w.Restore(ctx, name, false)
+	must(t, err)
+	said(t, r.Done, "restored "+s.path)
+	must(t, w.Close())
+	s.plain("1", packaged)
+
+	w = s.offline()
+	if p, err = w.Plan(ctx); err != nil || p.Changes() || p.Targets[0].State != Released {
+		t.Errorf("plan for what is released: %+v, %v", p, err)
+	}
+	must(t, w.Close())
+	if _, err := w.Plan(ctx); err == nil {
+		t.Error("plan by a Watcher that is closed")
+	}
+}
+
+// A plan tells what Ensure would do, and that is all it does.
+func TestPlanChangesNothing(t *testing.T) {
+	for _, situation := range []struct {
+		name  string
+		make  func(s *site)
+		steps []string // of a plan; none: it is refused
+		says  string
+	}{
+		{"new", func(*site) {}, []string{"clone", "point", "exchange"}, ""},
+		{"upgrade", func(s *site) { managed(s); s.install("2") }, []string{"clone", "point", "exchange", "keep the pristine"}, ""},
+		{"a copy is missing", func(s *site) { managed(s); must(s.t, os.Remove(s.copy(2))) }, []string{"clone the copies"}, ""},
+		{"path is missing", func(s *site) { managed(s); must(s.t, os.Remove(s.path)) }, []string{"wait"}, ""},
+		{"no private link", func(s *site) { managed(s); must(s.t, os.Remove(s.privateLink())) }, []string{"point"}, ""},
+		{"cron", func(s *site) { managed(s); s.linkTo(2) }, []string{"exchange"}, ""},
+		{"what a crash left", func(s *site) {
+			managed(s)
+			must(s.t, os.Symlink(".relinkd/imapd", s.private(name+".publish")))
+		}, []string{"remove what an interrupted publish left"}, ""},
+		{"hand-made", func(s *site) { must(s.t, os.Remove(s.path)); s.handmade(1, "1", "1") }, nil, "relinkd manage"},
+		{"foreign", func(s *site) { must(s.t, os.WriteFile(s.copy(1), nil, 0o644)) }, nil, "imapd_001"},
+		{"a directory", func(s *site) { must(s.t, os.Remove(s.path)); must(s.t, os.Mkdir(s.path, 0o755)) }, nil, "not a regular file"},
+	} {
+		t.Run(situation.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			s.install("1")
+			situation.make(s)
+			rested(t, s.path)
+			before := tree(t, s.dir)
+			w := s.offline()
+			p, err := w.Plan(t.Context())
+			if situation.steps == nil {
+				if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), situation.says) {
+					t.Errorf("plan: %+v, %v", p, err)
+				}
+			} else if must(t, err); !slices.EqualFunc(p.Targets[0].Steps, situation.steps, strings.HasPrefix) {
+				t.Errorf("plan: %q, want %q", p.Targets[0].Steps, situation.steps)
+			}
+			unchanged(t, s.dir, before)
+		})
+	}
+}
+
+// managed has a daemon publish what stands at path.
+func managed(s *site) {
+	s.t.Helper()
+	d := s.start()
+	d.steady("1")
+	d.stop()
+}
+
+// rested waits until the file at path, if there is one, has not changed for longer than settle.quiet.
+func rested(t testing.TB, path string) {
+	t.Helper()
+	if info := lstat(t, path); !info.ID.IsZero() {
+		eventually(t, path+" has rested", func() bool { return time.Since(time.Unix(0, info.Ctime)) > 60*time.Millisecond })
+	}
+}
