@@ -1,0 +1,126 @@
+package relinkd_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	unix     = "golang.org/x/sys/unix"
+	errgroup = "golang.org/x/sync/errgroup"
+)
+
+// rule says what a package of relinkd may import (DESIGN.md §1).
+type rule struct {
+	ours    []string // of the other packages of relinkd
+	libs    []string // of what is neither relinkd nor Go's own; nil for any
+	because string
+}
+
+var rules = map[string]rule{
+	"fsys":             {nil, []string{unix}, "it is the seam to the file system, below all that changes files"},
+	"pool":             {[]string{"fsys"}, []string{unix, errgroup}, "it acts on copies, and knows nothing of events, configuration or what leads to a copy"},
+	"linker":           {[]string{"fsys", "pool"}, []string{unix}, "it acts on path and the private link, and knows nothing of events or configuration; of pool it takes the copies' names"},
+	"config":           {[]string{"pool"}, nil, "it reads what an administrator says; of pool it takes the copies' names and their greatest number"},
+	"watch/install":    {[]string{"fsys"}, nil, "it tells what it sees, and has no use for what acts or decides"},
+	"watch/proctable":  {[]string{"fsys"}, []string{unix}, "it tells what it counts, and has no use for what acts or decides"},
+	"watch":            {[]string{"config", "fsys", "linker", "pool", "watch/install", "watch/proctable"}, nil, "it decides; who asks it, and how, is not its business"},
+	"control":          {[]string{"config", "fsys", "watch"}, nil, "it shows and passes on; what acts is reached through watch alone"},
+	"demo":             {[]string{"control", "fsys", "internal/standin", "watch"}, nil, "it runs relinkd from outside, as an administrator does; of watch it takes the status document"},
+	"cmd/relinkd":      {[]string{"config", "control", "demo", "watch"}, nil, "it puts the parts together; what acts is reached through watch alone"},
+	"internal/standin": {nil, []string{}, "it is a few bytes of machine code"},
+	"internal/fstest":  {nil, []string{unix}, "it is below the tests of all others"},
+}
+
+// forks are the packages of the program that may import os/exec. The daemon never forks: a child has
+// what is open for writing until it executes something, and a fresh copy fails with ETXTBSY then.
+var forks = []string{"relinkd/demo"}
+
+func TestImports(t *testing.T) {
+	all := list(t)
+	seen := map[string]bool{}
+	for path, p := range all {
+		name, isOurs := strings.CutPrefix(path, "relinkd/")
+		if !isOurs || len(p.GoFiles) == 0 { // another's, or tests alone
+			continue
+		}
+		seen[name] = true
+		r, there := rules[name]
+		if !there {
+			t.Errorf("there is no rule for %s", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			ours, isOurs := strings.CutPrefix(imported, "relinkd/")
+			switch {
+			case isOurs && !slices.Contains(r.ours, ours),
+				!isOurs && !all[imported].Standard && r.libs != nil && !slices.Contains(r.libs, imported):
+				t.Errorf("%s imports %s, but %s", name, imported, r.because)
+			}
+		}
+	}
+	for name := range maps.Keys(rules) {
+		if !seen[name] {
+			t.Errorf("there is a rule for %s, but no such package", name)
+		}
+	}
+}
+
+func TestDaemonNeverForks(t *testing.T) {
+	all := list(t)
+	todo, seen := []string{"relinkd/cmd/relinkd"}, map[string]bool{}
+	for len(todo) > 0 {
+		path := todo[0]
+		todo = todo[1:]
+		if seen[path] {
+			continue
+		}
+		seen[path] = true
+		for _, imported := range all[path].Imports {
+			if imported == "os/exec" && !slices.Contains(forks, path) {
+				t.Errorf("%s imports os/exec, and is part of the daemon", path)
+			}
+			todo = append(todo, imported)
+		}
+	}
+	if !seen["relinkd/watch"] || !seen["relinkd/demo"] {
+		t.Error("the program does not even import watch and demo: this test looks at the wrong things")
+	}
+}
+
+// pkg is what go list tells of a package; its tests are left out.
+type pkg struct {
+	ImportPath string
+	Standard   bool
+	GoFiles    []string
+	Imports    []string
+}
+
+// list is all packages of relinkd and what they import, directly or not.
+func list(t *testing.T) map[string]pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-buildvcs=false", "-deps", "-json=ImportPath,Standard,GoFiles,Imports", "./...")
+	var problems bytes.Buffer
+	cmd.Stderr = &problems
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, problems.String())
+	}
+	all := map[string]pkg{}
+	for packages := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := packages.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		all[p.ImportPath] = p
+	}
+}
