@@ -226,6 +226,7 @@ func TestKilled(t *testing.T) {
 					within(time.Duration(random.IntN(300))*time.Millisecond, ended)
 				}
 			}
+			s.retarget(func(c *config.Target) { c.Rotation = config.RotationAdaptive }) // nothing is in motion then
 			d = s.start()
 			d.steady(version)
 			end()
