@@ -33,7 +33,9 @@ func Each(t *testing.T, fn func(t *testing.T, dir string)) {
 	}{
 		{"ext4", func(t *testing.T) string { return withPackaged(t, ext4(t)) }},
 		{"xfs", func(t *testing.T) string { return withPackaged(t, image(t, 320<<20, "xfsprogs", "mkfs.xfs", "-q")) }},
-		{"btrfs", func(t *testing.T) string { return withPackaged(t, image(t, 256<<20, "btrfs-progs", "mkfs.btrfs", "-q")) }},
+		{"btrfs", func(t *testing.T) string {
+			return withPackaged(t, image(t, 256<<20, "btrfs-progs", "mkfs.btrfs", "-q"))
+		}},
 		{"tmpfs", func(t *testing.T) string { return withPackaged(t, tmpfs(t, 0, 0)) }},
 		{"overlayfs", overlay},
 	} {
