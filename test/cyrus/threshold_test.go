@@ -98,13 +98,14 @@ func agree(t *testing.T, d *daemon) watch.TargetStatus {
 		before := onCopies(t)
 		status := d.status().Targets[0]
 		still := maps.Equal(before, onCopies(t))
-		reported := map[string]int{}
+		reported, sum := map[string]int{}, 0
 		for _, c := range status.Copies {
 			if c.Processes > 0 {
 				reported[c.Name] = c.Processes
+				sum += c.Processes
 			}
 		}
-		if still && maps.Equal(before, reported) {
+		if still && maps.Equal(before, reported) && status.Processes == sum {
 			return status
 		}
 		if time.Now().After(deadline) {
