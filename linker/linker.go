@@ -207,6 +207,9 @@ func (l *Link) point(text string) error {
 	return nil
 }
 
+// Tidy removes what a crash in the midst of a rotation has left.
+func (l *Link) Tidy() error { return l.unlinkIfThere("rotate: unlink", l.name+suffixRotate) }
+
 // unlinkIfThere removes name from the private directory; its absence is no error.
 func (l *Link) unlinkIfThere(op fsys.Op, name string) error {
 	if l.private == nil {

@@ -252,6 +252,14 @@ func others() []scenario {
 				s.t.Errorf("the private link says %q", text)
 			}
 		}},
+		{name: "tidy", setup: func(s *site) {
+			s.published()
+			s.link("../imapd_003", s.private(suffixRotate))
+		}, act: func(_ *site, l *Link) error { return l.Tidy() }, rest: func(s *site) {
+			if _, err := os.Lstat(s.private(suffixRotate)); !os.IsNotExist(err) {
+				s.t.Errorf("a rotation that never was is left: %v", err)
+			}
+		}},
 		{name: "unwind", setup: func(s *site) {
 			s.published()
 			must(s.t, os.Rename(s.private(suffixPristine), s.private(suffixPrevious)))

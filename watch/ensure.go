@@ -37,6 +37,9 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 	// A step changes what the next decision rests on; a handful brings any state to rest.
 	for range 8 {
 		o, err := t.observe(now)
+		if err == nil {
+			err = t.clean()
+		}
 		if err != nil {
 			return t.giveUp(err)
 		}
@@ -51,6 +54,18 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 		}
 	}
 	return t.soonest(10 * time.Millisecond)
+}
+
+// clean removes, once after loading, what an earlier run began and did not finish.
+func (t *target) clean() error {
+	if t.cleaned || t.pool == nil || t.link.Private() == nil || t.job != nil {
+		return nil
+	}
+	t.cleaned = true
+	if err := t.link.Tidy(); err != nil {
+		return err
+	}
+	return t.pool.Clean()
 }
 
 // giveUp is for an error that ends this round of Ensure.

@@ -44,6 +44,7 @@ type target struct {
 	link    *linker.Link // nil while the install directory is missing
 	dirID   fsys.ID      // the directory that link has open
 	pool    *pool.Pool   // nil until loaded
+	cleaned bool         // what a crash left half made was removed
 	src     *pool.Source // what the copies in force were made from; nil for none
 	since   time.Time    // when that generation was published
 	current int          // number of the copy that the private link leads to, 0 for none
@@ -241,7 +242,7 @@ func (t *target) unload() {
 	if t.link != nil {
 		t.link.Close()
 	}
-	t.link, t.pool, t.current, t.dirID = nil, nil, 0, fsys.ID{}
+	t.link, t.pool, t.current, t.dirID, t.cleaned = nil, nil, 0, fsys.ID{}, false
 	clear(t.suspect)
 }
 

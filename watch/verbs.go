@@ -135,6 +135,9 @@ func (t *target) prepareRestore(r *Report) (cloned bool, err error) {
 	if err := t.load(); err != nil {
 		return false, err
 	}
+	if err := t.pool.Clean(); err != nil {
+		return false, err
+	}
 	v, err := t.link.View()
 	if err != nil {
 		return false, err
