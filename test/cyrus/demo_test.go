@@ -32,6 +32,7 @@ path = %q
 copies = 12
 max_copies = 24
 threshold = %d
+rotate_at = 0.7
 [census]
 interval = "20ms"
 `, imapdPath, limit))
@@ -55,9 +56,12 @@ interval = "20ms"
 	say("upgrade to %s by apt: new generation %.12s, %d old processes go on", installedCyrus()["cyrus-imapd"], status.Generation.SHA256, status.StaleProcesses)
 	plain := published()
 	settled(t, load)
+	seen := load.stop()
+	s.log.noFailures(t, mark)
 
-	repaired := removeByHand(t, imapdPath, 10*time.Second)
+	repaired := removeByHand(t, imapdPath, 10*time.Second) // without load: see removal
 	say("the link was deleted, and was back after %v", repaired.Round(time.Millisecond))
+	load = startLoad(t, s.imap, 4, 2)
 	settled(t, load)
 
 	release(held)
@@ -65,7 +69,7 @@ interval = "20ms"
 	d.verb(0, "restore", "imapd")
 	say("restored: %s is the packaged file", imapdPath)
 	settled(t, load)
-	seen := load.stop()
+	later := load.stop()
 	if fileAt(imapdPath) == packaged {
 		t.Errorf("restore put the file before the upgrade back")
 	}
@@ -73,13 +77,14 @@ interval = "20ms"
 
 	t.Logf("relinkd on Cyrus: %.0f seconds", time.Since(begun).Seconds())
 	t.Logf("  logins      %v", seen)
+	t.Logf("  afterwards  %v", later)
 	t.Logf("  rotations   %d, over %d copies", status.Rotations, len(status.Copies))
 	t.Logf("  load        at most %d processes on one executable, of %d allowed", status.PeakCopyProcesses, limit)
 	t.Logf("  upgrade     published %v after the package manager's rename, in an apt run of %v", plain.Round(time.Millisecond), upgraded.Round(100*time.Millisecond))
 	t.Logf("  deletion    the link was back after %v", repaired.Round(time.Millisecond))
 	t.Logf("  restored    the packaged file is back, dpkg -V says nothing: %t", altered(t, "cyrus-imapd") == "")
-	if seen.lost() > 0 {
-		t.Errorf("%d sessions were lost", seen.lost())
+	if lost := seen.lost() + later.lost(); lost > 0 {
+		t.Errorf("%d sessions were lost", lost)
 	}
 }
 

@@ -20,7 +20,9 @@ threshold = 50
 `
 
 // removal: apt removes the package and relinkd stands down; it comes back and is managed again.
-// A path that somebody removed by hand is put back, also while an apt waits at its question.
+// A path that somebody removed by hand is put back, also while an apt waits at its question. Nobody
+// logs in meanwhile: every worker that looks for its file in vain, and every spawn, counts as a
+// failure, and the fifth ends Cyrus's service, which a few clients bring about within the 20 ms.
 func removal(t *testing.T, l *lab) {
 	l.isolate(t)
 	d := l.daemon(t, poolOf12)
