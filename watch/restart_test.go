@@ -195,13 +195,12 @@ func TestKilled(t *testing.T) {
 	for _, publish := range []config.Publish{config.PublishSymlink, config.PublishNone} {
 		t.Run(string(publish), func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, func(c *config.Target) {
-				c.Publish, c.Rotation, c.Interval = publish, config.RotationInterval, 2*time.Millisecond
-			})
+			s := newSite(t, func(c *config.Target) { c.Publish = publish })
 			s.install("0")
 			d := s.start()
 			d.steady("0")
 			d.stop()
+			s.retarget(func(c *config.Target) { c.Rotation, c.Interval = config.RotationInterval, 2*time.Millisecond })
 			executed := s.path
 			if publish == config.PublishNone {
 				executed = s.privateLink()
