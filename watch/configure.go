@@ -23,12 +23,15 @@ func (t *target) configure(cfg config.Target, census config.Census) {
 }
 
 // leaveTarget restores path for a target that is going away or is to be published in another way. It
-// is not released by that: no operator has said so.
+// is not released by that: no operator has said so. Ensure does nothing any more, lest it begin anew
+// before the loop ends; after an error it goes on.
 func (t *target) leaveTarget() (*Report, error) {
 	r := &Report{Target: t.name}
 	if t.released {
 		return r, nil
 	}
 	t.cancelWork()
-	return r, t.undo(false, r)
+	err := t.undo(false, r)
+	t.active = err != nil
+	return r, err
 }
