@@ -67,6 +67,13 @@ func TestThreshold(t *testing.T) {
 	if st = d.steady("1"); len(st.Copies) != maxCopies {
 		t.Errorf("after a new start there are %d copies", len(st.Copies))
 	}
+	// Not for an instant does path lead to one of them once it leads to copies of the new generation.
+	_, err := d.Rotate(t.Context(), name, maxCopies)
+	must(t, err)
+	s.calls.on("publish: exchange", func(string) error {
+		s.holds(s.privateLink(), "2")
+		return nil
+	})
 	s.install("2")
 	d.waitFor("the grown copies go with the next generation", func(st TargetStatus) bool {
 		return st.State == Steady && st.Generation.SHA256 == sha("2") && len(st.Copies) == copies && lstat(t, s.copy(3)).ID.IsZero() && lstat(t, s.copy(4)).ID.IsZero()

@@ -35,7 +35,8 @@ func TestDirectoryMadeAgain(t *testing.T) {
 		do   func(s *site)
 	}{
 		{"deleted", func(s *site) {
-			must(s.t, os.RemoveAll(s.dir))
+			// A daemon that puts something back meanwhile makes it fail, as it would rm -r.
+			eventually(s.t, "the directory is deleted", func() bool { return os.RemoveAll(s.dir) == nil })
 			must(s.t, os.Mkdir(s.dir, 0o755))
 		}},
 		{"renamed", func(s *site) {
@@ -70,7 +71,7 @@ func TestPrivateDirectoryRemoved(t *testing.T) {
 	s.install("1")
 	d := s.start()
 	d.steady("1")
-	must(t, os.RemoveAll(s.private("")))
+	eventually(t, "the private directory is deleted", func() bool { return os.RemoveAll(s.private("")) == nil })
 	eventually(t, "path executes", func() bool { return ask(t, request{Op: "run", Args: []string{s.path}}).Error == "" })
 	st := d.waitFor("the status tells", func(st TargetStatus) bool { return st.State == Steady && len(st.Copies) == 3 })
 	said(t, []string{st.Reason}, "the pristine is gone")

@@ -123,6 +123,9 @@ func TestReleasedSurvivesRestart(t *testing.T) {
 	must(t, err)
 	said(t, r.Done, "leads to 3 copies")
 	d.steady("1")
+	d.stop()
+	d = s.start()
+	d.steady("1")
 }
 
 // dpkg unwinds a failed upgrade by renaming its backup, a link like ours, over path.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -53,11 +54,12 @@ func TestUpgrade(t *testing.T) {
 			must(s.t, standin.Write(build, v))
 			command(s.t, "mv", "-f", build, s.path)
 		}, true},
-		{"install", func(s *site, v string) { command(s.t, "install", "-m755", s.file(v), s.path) }, false},
+		{"install", func(s *site, v string) { s.persist("install", "-m755", s.file(v), s.path) }, false},
 		{"rm; cp", func(s *site, v string) {
-			command(s.t, "sh", "-c", `rm "$1"; cp "$0" "$1"`, s.file(v), s.path)
+			// Like cp, but not through the link if path is back already.
+			s.persist("sh", "-c", `rm "$1"; set -C; cat "$0" >"$1" && chmod 755 "$1"`, s.file(v), s.path)
 		}, false},
-		{"cp --remove-destination", func(s *site, v string) { command(s.t, "cp", "--remove-destination", s.file(v), s.path) }, false},
+		{"cp --remove-destination", func(s *site, v string) { s.persist("cp", "--remove-destination", s.file(v), s.path) }, false},
 	} {
 		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
@@ -74,8 +76,13 @@ func TestUpgrade(t *testing.T) {
 			last := "1"
 			for i := 2; i <= 4; i++ {
 				last = strconv.Itoa(i)
+				_, err := d.Rotate(t.Context(), name, 2)
+				must(t, err)
 				u.upgrade(s, last)
 				st := d.steady(last)
+				if st.Current != "imapd_001" {
+					t.Errorf("after the upgrade %s is current, not the first copy", st.Current)
+				}
 				if slices.ContainsFunc(st.Copies, func(c CopyStatus) bool { return c.Inode == before.Copies[c.Number-1].Inode }) {
 					t.Error("a copy has the inode that it had before the upgrade")
 				}
@@ -90,6 +97,13 @@ func TestUpgrade(t *testing.T) {
 			s.runs(s.path, last)
 		})
 	}
+}
+
+// persist runs a command that removes path and makes it again, until it succeeds: on a busy machine
+// path may be put back in between, and the command fails.
+func (s *site) persist(args ...string) {
+	s.t.Helper()
+	eventually(s.t, strings.Join(args, " "), func() bool { return ask(s.t, request{Op: "run", Args: args}).Error == "" })
 }
 
 func linkText(t testing.TB, path string) string {
