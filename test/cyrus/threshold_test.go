@@ -10,8 +10,9 @@ import (
 	"relinkd/watch"
 )
 
-// threshold: 600 sessions are held over a pool of 12 copies and a threshold of 50. No copy ever
-// runs more, as an independent sampler sees it, and relinkd's counts are /proc's.
+// threshold: 600 sessions are held over a pool of 12 copies, which may not grow, and a threshold of
+// 50: there is room for every one of them and for no other. No copy ever runs more, as an independent
+// sampler sees it, and relinkd's counts are /proc's.
 func threshold(t *testing.T, l *lab) {
 	const limit, sessions = 50, 600
 	l.isolate(t)
@@ -19,7 +20,7 @@ func threshold(t *testing.T, l *lab) {
 [target.imapd]
 path = "/usr/lib/cyrus/bin/imapd"
 copies = 12
-max_copies = 24
+max_copies = 12
 threshold = %d
 [census]
 interval = "20ms"
@@ -67,24 +68,26 @@ interval = "20ms"
 	s.log.noFailures(t, mark)
 }
 
-// holdPaced opens n sessions no faster than relinkd sees them: a few, and the next few when those
-// are counted and, if they reached the mark, the link has moved on. A census alone promises the
-// threshold for no more than that.
+// holdPaced opens n sessions no faster than relinkd sees them: a few, as many as there is room for on
+// the copy that the link leads to, and the next few when those are counted. A census alone promises
+// the threshold for no more than that.
 func holdPaced(t *testing.T, d *daemon, address string, n int) []*client {
 	t.Helper()
 	const few = 4
 	var held []*client
 	for len(held) < n {
-		held = append(held, hold(t, address, min(few, n-len(held)), few)...)
-		d.awaitThat("imapd", "aware of the new sessions", func(s watch.TargetStatus) bool {
+		room := 0
+		d.awaitThat("imapd", "aware of the new sessions, and of room for more", func(s watch.TargetStatus) bool {
 			for _, c := range s.Copies {
 				if c.Name == s.Current {
 					now := census()[fileAt(filepath.Join(binDir, s.Current))]
-					return c.Processes >= now && c.Processes < s.Mark
+					room = s.Threshold - max(c.Processes, now)
+					return c.Processes >= now && room > 0
 				}
 			}
 			return false
 		})
+		held = append(held, hold(t, address, min(few, room, n-len(held)), few)...)
 	}
 	return held
 }
