@@ -238,9 +238,6 @@ func (l *Link) hasWriter(name string) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	writer, err := fsys.HasWriter(f)
-	if err != nil && isErrno(err, unix.EINVAL) {
-		return false, nil
-	}
+	writer, _, err := fsys.HasWriter(f)
 	return writer, err
 }

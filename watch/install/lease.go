@@ -4,45 +4,18 @@ import (
 	"fmt"
 	"os"
 
-	"golang.org/x/sys/unix"
+	"relinkd/fsys"
 )
 
-// lease asks the kernel whether anybody has f open for writing, ErrWriting if so. leased is false
-// when that cannot be asked on f's file system.
-//
-// A read lease (F_SETLEASE, F_RDLCK) is granted only while nobody writes: EAGAIN otherwise, also
-// for a shared writable mapping. Whoever opens f for writing meanwhile waits for its release, which
-// follows at once; the SIGIO that the kernel sends us then is one that the Go runtime catches and
-// drops. f must be open for reading only, and be ours, or we need CAP_LEASE (EACCES).
+// lease reports ErrWriting when anybody has f open for writing. leased is false when that cannot be
+// asked on f's file system.
 func lease(f *os.File) (leased bool, err error) {
-	var fs unix.Statfs_t
-	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil {
-		return false, fmt.Errorf("cannot ask for the file system of %s: %v", f.Name(), err)
-	}
-	if isRemote(uint32(fs.Type)) {
-		return false, nil
-	}
-	switch _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK); err {
-	case nil:
-	case unix.EAGAIN:
+	writer, known, err := fsys.HasWriter(f)
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("%w; relinkd needs to own it or have CAP_LEASE", err)
+	case writer:
 		return true, fmt.Errorf("%s: %w", f.Name(), ErrWriting)
-	case unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP:
-		return false, nil // the file system has no leases, or fs.leases-enable is 0
-	default:
-		return false, fmt.Errorf("cannot ask whether %s is open for writing: %v; relinkd needs to own it or have CAP_LEASE", f.Name(), err)
 	}
-	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK); err != nil {
-		return false, fmt.Errorf("cannot give back the lease on %s: %v", f.Name(), err)
-	}
-	return true, nil
-}
-
-// isRemote reports whether a file system of this type answers EAGAIN to a lease because the server
-// gave it no delegation, which says nothing about writers (nfs4_proc_setlease, cifs_setlease).
-func isRemote(magic uint32) bool {
-	switch magic {
-	case unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC:
-		return true
-	}
-	return false
+	return known, nil
 }

@@ -107,9 +107,3 @@ func playLeaseBreaker(path string) {
 	}
 	fmt.Println("alive")
 }
-
-func TestIsRemote(t *testing.T) {
-	if !isRemote(unix.NFS_SUPER_MAGIC) || isRemote(unix.EXT4_SUPER_MAGIC) {
-		t.Error("NFS must be remote, ext4 not")
-	}
-}
