@@ -110,7 +110,12 @@ func need(t testing.TB, pkg, program string) {
 	if _, err := exec.LookPath(program); err == nil {
 		return
 	}
-	run(t, "apt-get", "install", "-y", "--no-install-recommends", pkg)
+	install := exec.Command("apt-get", "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120", pkg)
+	if install.Run() == nil {
+		return
+	}
+	run(t, "apt-get", "update") // a new machine has no package lists, an old one may have stale ones
+	run(t, install.Args[0], install.Args[1:]...)
 }
 
 // run runs a program to its end and fails the test when it does not succeed.
