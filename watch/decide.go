@@ -16,7 +16,7 @@ const (
 	stepWait                  // nothing to do before some time has passed
 	stepRecover               // mend what a crash or a failed call left
 	stepMakeFrom              // make a generation from the source at path
-	stepRemake                // make a generation from the pristine: path is ours, the copies are not its
+	stepRemake                // make a generation from the pristine: path is ours or gone, the copies are not its
 	stepUnwind                // the package manager took its upgrade back: the previous source again
 	stepReclaim               // somebody put a link to a copy at path: put ours there again
 	stepTakeOver              // make a hand-made pool relinkd's own
@@ -92,6 +92,8 @@ func decideGone(o observation) decision {
 		return decision{step: stepStandDown, state: Absent, reason: o.removed}
 	case !o.had && o.spare > 0:
 		return decision{step: stepLead, state: Settling, reason: "the private link leads to no copy"}
+	case !o.had && o.view.Pristine.Kind == linker.File:
+		return decision{step: stepRemake, state: Cloning, reason: "path is gone, and so are the copies"}
 	case !o.had:
 		return decision{step: stepStandDown, state: Absent, reason: "nothing is installed at path, and there is no copy to lead it to"}
 	case o.wait > 0:

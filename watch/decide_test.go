@@ -39,6 +39,7 @@ func TestDecide(t *testing.T) {
 		{"gone: removed", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, remains: true, removed: "dpkg"}, stepStandDown, Absent},
 		{"gone: removed, sidecar", observation{publish: none, view: at(linker.Nothing), had: true, remains: true, removed: "rpm"}, stepStandDown, Absent},
 		{"gone: the private link too", observation{publish: symlink, view: at(linker.Nothing, pristine), remains: true, spare: 1}, stepLead, Settling},
+		{"gone: the copies too", observation{publish: symlink, view: at(linker.Nothing, pristine), remains: true}, stepRemake, Cloning},
 		{"gone: nothing to lead to", observation{publish: symlink, view: at(linker.Nothing), remains: true}, stepStandDown, Absent},
 		{"gone: for a moment", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, remains: true, wait: time.Millisecond}, stepWait, Settling},
 		{"gone: for good", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, remains: true}, stepPutBack, Settling},
@@ -142,7 +143,7 @@ func rule(o observation, d decision) string {
 		only(stepTakeOver, kind == linker.PoolLink && !none),
 		only(stepUnpublish, kind == linker.Ours && none),
 		only(stepUnwind, kind == linker.Ours && o.view.Previous.Kind == linker.File),
-		only(stepRemake, kind == linker.Ours && o.view.Pristine.Kind == linker.File),
+		only(stepRemake, (kind == linker.Ours || kind == linker.Nothing && !o.had) && o.view.Pristine.Kind == linker.File),
 		only(stepLead, o.spare > 0),
 		only(stepStandDown, kind == linker.Nothing || kind == linker.Ours && o.removed != ""),
 	} {

@@ -77,6 +77,26 @@ func TestUpgradeWhileStopped(t *testing.T) {
 	s.holds(s.private("imapd_003.drifted"), "x")
 }
 
+// As long as the pristine is there, nothing is lost.
+func TestAllGoneButThePristine(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	packaged := lstat(t, s.path).ID
+	d := s.start()
+	d.steady("1")
+	d.stop()
+	for _, path := range []string{s.path, s.copy(1), s.copy(2), s.copy(3), s.privateLink()} {
+		must(t, os.Remove(path))
+	}
+	d = s.start()
+	d.steady("1")
+	if lstat(t, s.pristine()).ID != packaged {
+		t.Error("the pristine is not the packaged file any more")
+	}
+	s.runs(s.path, "1")
+}
+
 func TestRestartKeepsStaleProcesses(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -51,7 +51,12 @@ type site struct {
 // three copies, as edit changes it.
 func newSite(t testing.TB, edit ...func(*config.Target)) *site {
 	t.Helper()
-	root := t.TempDir()
+	return newSiteIn(t, t.TempDir(), edit...)
+}
+
+// newSiteIn is newSite with everything below root.
+func newSiteIn(t testing.TB, root string, edit ...func(*config.Target)) *site {
+	t.Helper()
 	s := &site{t: t, dir: filepath.Join(root, "bin"), admin: filepath.Join(root, "dpkg")}
 	s.path = filepath.Join(s.dir, name)
 	for _, dir := range []string{s.dir, filepath.Join(s.admin, "info")} {
