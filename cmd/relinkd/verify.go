@@ -15,8 +15,8 @@ func (a *app) verifyCmd() *cobra.Command {
 		Use:   "verify [TARGET]",
 		Short: "Compare each copy with its source",
 		Long: `verify reads every copy and compares it with its source, in bytes and in all that
-belongs to a file. It mends nothing, and exits 3 if a copy differs. It works with and
-without a running daemon.`,
+belongs to a file, and exits 3 if a copy differs. It works with and without a running
+daemon; a running one leaves such a copy at once and clones it again.`,
 		Example: "  relinkd verify\n  relinkd verify imapd --json",
 		Args:    takes("[TARGET]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
