@@ -11,6 +11,7 @@ import (
 
 	"relinkd/fsys"
 	"relinkd/linker"
+	"relinkd/pool"
 	"relinkd/watch/install"
 )
 
@@ -61,10 +62,20 @@ func (t *target) open() error {
 		return err
 	}
 	t.link, t.dirID = link, info.ID
-	if m, err := t.manifest(); err == nil {
+	if m, err := t.manifest(); err == nil && t.tellsOf(m) {
 		t.link.SetPut(m.Link)
 	}
 	return nil
+}
+
+// tellsOf reports whether the manifest is about the pristine that stands there. If not, a crash came
+// between its publishing and the saving of the manifest, which names the link before ours at path.
+func (t *target) tellsOf(m *pool.Manifest) bool {
+	if t.link.Private() == nil {
+		return false
+	}
+	info, err := t.link.Private().Lstat(t.link.PristineName())
+	return err == nil && info.SameContent(m.Pristine)
 }
 
 // sameDir reports whether what link has open is what stands there: now is the install directory, and

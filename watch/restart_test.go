@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"relinkd/config"
 	"relinkd/fsys"
+	"relinkd/internal/standin"
 )
 
 // identities is path's, the private link's and the copies'.
@@ -178,6 +182,31 @@ func TestUnwoundUpgrade(t *testing.T) {
 	unlock()
 	eventually(t, "the failed upgrade is forgotten", func() bool { return lstat(t, s.previous()).ID.IsZero() })
 	d.steady("1")
+}
+
+// A link at path that an earlier daemon put there, and did not come to write down, is no unwinding.
+func TestCrashBeforeTheManifestIsSaved(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	lockFile(t, filepath.Join(s.admin, "lock-frontend")) // the previous one stays
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	s.calls.on("publish: keep pristine", func(string) error {
+		s.calls.on("manifest: create", func(string) error { return unix.EIO })
+		return nil
+	})
+	s.install("2")
+	eventually(t, "version 2 is the pristine", func() bool {
+		content, err := os.ReadFile(s.pristine())
+		return err == nil && bytes.Equal(content, standin.ELF("2"))
+	})
+	d.stop()
+	s.calls.on("publish: keep pristine", nil)
+	s.calls.on("manifest: create", nil)
+	d = s.start()
+	d.steady("2")
+	s.holds(s.previous(), "1")
 }
 
 // While a package manager is at work its upgrade may be taken back.
