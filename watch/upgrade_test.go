@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -175,6 +176,51 @@ func TestUpgradeWhileCloning(t *testing.T) {
 	if id := lstat(t, s.previous()).ID; !id.IsZero() && id != packaged {
 		t.Error("the previous one is not version 1")
 	}
+}
+
+// Copies of what has been replaced already do not get their names: a sidecar's private link would
+// lead to them.
+func TestSidecarUpgradeWhileCloning(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sidecar)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	cloning, replaced := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s.calls.on("clone: sync", func(string) error {
+		once.Do(func() { close(cloning) })
+		<-replaced
+		return nil
+	})
+	s.calls.on("commit: exchange", func(path string) error {
+		s.holds(s.private(filepath.Base(path)+".new"), "3")
+		return nil
+	})
+	end := execLoop(t, s.privateLink())
+	s.install("2")
+	<-cloning
+	s.install("3")
+	close(replaced)
+	d.steady("3")
+	end()
+}
+
+// A file that is never finished is worth an operator's attention.
+func TestNeverFinished(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *config.Target) { c.Settle.Max = 200 * time.Millisecond })
+	s.install("1")
+	writer, err := os.OpenFile(s.path, os.O_WRONLY, 0)
+	must(t, err)
+	defer writer.Close()
+	d := s.start()
+	d.waitFor("settling", func(st TargetStatus) bool {
+		return st.State == Settling && strings.Contains(st.Reason, "open for writing")
+	})
+	d.degraded("a program has it open for writing")
+	must(t, writer.Close())
+	d.steady("1")
 }
 
 // The hardest moment: the newer file comes between the last look and the exchange.
