@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
 )
@@ -26,6 +27,7 @@ func (t *target) removed() string {
 // putBack makes path exist again: five failed spawns and Cyrus gives its service up.
 func (t *target) putBack(observation) error {
 	since, _ := t.install.AbsentSince()
+	t.newLink()
 	if err := t.link.PutBack(); err != nil {
 		return err
 	}
@@ -33,6 +35,17 @@ func (t *target) putBack(observation) error {
 	t.notice = "path was removed by somebody and put back at " + time.Now().Format(time.RFC3339)
 	t.warn("%s was gone for %s and is put back; to stop relinkd from that: relinkd restore %s", t.cfg.Path, time.Since(since).Round(time.Millisecond), t.name)
 	return t.save()
+}
+
+// newLink writes down that the link at path is about to be another one than the manifest names, lest
+// a crash before the next save make it look like the unwinding of an upgrade. It is not worth leaving
+// path as it is when that fails.
+func (t *target) newLink() {
+	t.link.SetPut(fsys.ID{})
+	if err := t.save(); err != nil {
+		t.remember(err.Error())
+		t.log.Warn().Err(err).Msg("the manifest is not up to date")
+	}
 }
 
 // standDown takes away everything of ours after the package was removed. It is managed again when
@@ -84,6 +97,7 @@ func (t *target) removeCopies() (left []string, err error) {
 // reclaim takes path back from somebody who linked it to a copy by hand: a cron job of old, mostly.
 func (t *target) reclaim(o observation) error {
 	t.relinked++
+	t.newLink()
 	if err := t.link.Reclaim(o.view.Path); err != nil {
 		return err
 	}

@@ -209,6 +209,57 @@ func TestCrashBeforeTheManifestIsSaved(t *testing.T) {
 	s.holds(s.previous(), "1")
 }
 
+// The same for a link that was put back at path while an upgrade could still be taken back.
+func TestCrashAfterALinkIsPutBack(t *testing.T) {
+	for _, way := range []struct {
+		name     string
+		make, op fsys.Op
+		do       func(s *site)
+	}{
+		{"put back", "put back: symlink", "put back: rename", func(s *site) { must(s.t, os.Remove(s.path)) }},
+		{"reclaim", "reclaim: symlink", "reclaim: exchange", func(s *site) { s.linkTo(2) }},
+	} {
+		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			lockFile(t, filepath.Join(s.admin, "lock-frontend"))
+			s.install("1")
+			d := s.start()
+			d.steady("1")
+			s.install("2")
+			d.steady("2")
+			s.calls.on(way.make, func(string) error {
+				for i := range 10 { // the inode number of the link that was there is taken
+					if err := os.Symlink("nowhere", fmt.Sprint(s.private("holder"), i)); err != nil {
+						t.Error(err)
+					}
+				}
+				return nil
+			})
+			s.calls.on(way.op, func(string) error {
+				s.calls.on("manifest: create", func(string) error { return unix.EIO })
+				return nil
+			})
+			before := s.calls.count(way.op)
+			way.do(s)
+			eventually(t, "our link is at path again", func() bool {
+				text, err := os.Readlink(s.path)
+				return err == nil && text == ".relinkd/imapd" && s.calls.count(way.op) > before
+			})
+			d.stop()
+			for i := range 10 {
+				must(t, os.Remove(fmt.Sprint(s.private("holder"), i)))
+			}
+			s.calls.on(way.make, nil)
+			s.calls.on(way.op, nil)
+			s.calls.on("manifest: create", nil)
+			d = s.start()
+			d.steady("2")
+			s.holds(s.previous(), "1")
+		})
+	}
+}
+
 // While a package manager is at work its upgrade may be taken back.
 func TestPreviousIsKeptWhileLocked(t *testing.T) {
 	for _, lock := range []string{"lock-frontend", "lock", ".rpm.lock"} {
