@@ -12,7 +12,7 @@ import (
 // name may be in use by the private link. For each copy:
 //
 //  1. Look at the name. A file that we did not make is a *ForeignError.
-//  2. Ours, but written to by somebody: keep that file as drifted, look again.
+//  2. Ours, but written to by somebody: give that file a further name as drifted.
 //  3. Free: move the copy there. Taken meanwhile: look again.
 //  4. Ours: exchange the two. What came out must be ours still and is removed. Else somebody was
 //     there in between: exchange back, look again.
@@ -61,10 +61,15 @@ func (p *Pool) commit(c Copy) (named bool, err error) {
 		case !p.made(n, old):
 			return false, p.foreign(n)
 		case !p.intact(n, old):
-			if _, err := p.keep("commit: keep", p.dir, name, n); err != nil && !fsys.NotExist(err) { // 2
+			// 2. By a further name: path may lead here, and must find a file at every instant.
+			_, err := p.keep("commit: keep", p.dir.Link, name, n)
+			if fsys.NotExist(err) {
+				continue
+			}
+			if err != nil {
 				return false, err
 			}
-			continue
+			p.Own(Copy{Number: n, Info: old})
 		}
 		err = p.private.Exchange("commit: exchange", newName, p.dir, name) // 4
 		switch {
@@ -113,7 +118,7 @@ func (p *Pool) giveBack(c Copy) (named bool, err error) {
 	if failed == nil && (fsys.NotExist(err) || err == nil && out.ID == c.Info.ID) {
 		return false, nil
 	}
-	kept, err := p.keep("commit: keep", p.private, newName, n)
+	kept, err := p.keep("commit: keep", p.private.Move, newName, n)
 	if err != nil {
 		kept = newName
 	}

@@ -401,3 +401,31 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestCommitOverADriftedCopy sees that a copy's name leads to a file throughout, also when the file
+// there was changed in place, and that the changed file is kept.
+func TestCommitOverADriftedCopy(t *testing.T) {
+	x := onScratch(t)
+	src := x.makeSource("source", "source")
+	x.make(src, 1)
+	x.write("imapd_001", "drifted")
+	staged := x.stage(src, 1)
+	seen := 0
+	for _, label := range []fsys.Op{"commit: keep", "commit: exchange", "commit: remove"} {
+		x.hook.on(label, func(string) error {
+			seen++
+			if _, err := x.Pool.dir.Lstat("imapd_001"); err != nil {
+				t.Errorf("before %s: %v", label, err)
+			}
+			return nil
+		})
+	}
+	if _, err := staged.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if seen != 3 {
+		t.Errorf("%d calls, want keep, exchange and remove", seen)
+	}
+	x.wantEqual("source", 1)
+	x.wantPrivate("imapd_001.drifted")
+}

@@ -131,7 +131,7 @@ func (p *Pool) Drifted(n int) (kept string, err error) {
 	if !p.made(n, info) {
 		return "", p.foreign(n)
 	}
-	kept, err = p.keep("drifted: keep", p.dir, p.copyName(n), n)
+	kept, err = p.keep("drifted: keep", p.dir.Move, p.copyName(n), n)
 	if err != nil {
 		return "", err
 	}
@@ -139,14 +139,15 @@ func (p *Pool) Drifted(n int) (kept string, err error) {
 	return kept, nil
 }
 
-// keep moves name in dir to the first free name for a drifted copy n.
-func (p *Pool) keep(op fsys.Op, dir *fsys.Dir, name string, n int) (kept string, err error) {
+// keep gives name the first free name for a drifted copy n by give, which is Move or Link of name's
+// directory.
+func (p *Pool) keep(op fsys.Op, give func(fsys.Op, string, *fsys.Dir, string) error, name string, n int) (kept string, err error) {
 	for i := 1; ; i++ {
 		kept = p.copyName(n) + ".drifted"
 		if i > 1 {
 			kept = fmt.Sprintf("%s.%d", kept, i)
 		}
-		err := dir.Move(op, name, p.private, kept)
+		err := give(op, name, p.private, kept)
 		if err == nil {
 			return kept, nil
 		}
