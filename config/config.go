@@ -73,7 +73,7 @@ type Events string
 // The sources of knowledge of processes.
 const (
 	EventsAuto    Events = "auto"    // kernel events where they are to be had, else the census alone
-	EventsNetlink Events = "netlink" // kernel events or an error
+	EventsNetlink Events = "netlink" // the same, and their lack is an error that the status shows
 	EventsOff     Events = "off"     // the census alone
 )
 

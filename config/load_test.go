@@ -250,7 +250,7 @@ func TestRestartNeeded(t *testing.T) {
 	}
 	changed.Metrics.Listen = "127.0.0.1:9642"
 	want := []string{
-		"census.events: needs a restart", "control.socket: needs a restart", "control.group: needs a restart",
+		"control.socket: needs a restart", "control.group: needs a restart",
 		"metrics.listen: needs a restart", "log.format: needs a restart", "state.dir: needs a restart",
 	}
 	if diff := cmp.Diff(want, RestartNeeded(old, changed)); diff != "" {

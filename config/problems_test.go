@@ -106,9 +106,9 @@ func TestFileProblems(t *testing.T) {
 			`relinkd.toml:4: target.imapd.rotation: found "random", allowed: "adaptive" or "interval"`,
 			`relinkd.toml:6: log.level: found "INFO", allowed: "trace", "debug", "info", "warn" or "error"`,
 			`relinkd.toml:7: log.format: found 1, allowed: "auto", "console", "journal" or "json"`}},
-		{"not in this version", "\npublish = \"launcher\"\n[census]\nevents = \"netlink\"\n[metrics]\nlisten = \"127.0.0.1:9642\"", []string{
+		{"not in this version", "\npublish = \"launcher\"\n[census]\nevents = \"on\"\n[metrics]\nlisten = \"127.0.0.1:9642\"", []string{
 			`relinkd.toml:3: target.imapd.publish: found "launcher", but this version has no launcher, allowed: "symlink" or "none"`,
-			`relinkd.toml:5: census.events: found "netlink", but this version counts by census only, allowed: "auto" or "off"`,
+			`relinkd.toml:5: census.events: found "on", allowed: "auto", "netlink" or "off"`,
 			`relinkd.toml:7: metrics.listen: found "127.0.0.1:9642", but this version serves no metrics, allowed: ""`}},
 		{"a port", "\n[metrics]\nlisten = 9642\n[control]\ngroup = 0", []string{
 			`relinkd.toml:4: metrics.listen: found 9642, allowed: ""`,

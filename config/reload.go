@@ -9,7 +9,6 @@ func RestartNeeded(old, new *Config) []string {
 		key     string
 		changed bool
 	}{
-		{"census.events", old.Census.Events != new.Census.Events},
 		{"control.socket", old.Control.Socket != new.Control.Socket},
 		{"control.group", old.Control.Group != new.Control.Group},
 		{"metrics.listen", old.Metrics.Listen != new.Metrics.Listen},

@@ -79,8 +79,7 @@ func hostSettings() []setting {
 	return []setting{
 		{[]string{"census", "interval"}, time.Minute, aboveZero()},
 		{[]string{"census", "events"}, string(EventsAuto), oneOf(
-			[]string{string(EventsAuto), string(EventsOff)},
-			map[string]string{string(EventsNetlink): "this version counts by census only"})},
+			[]string{string(EventsAuto), string(EventsNetlink), string(EventsOff)}, nil)},
 		{[]string{"census", "verify"}, 24 * time.Hour, aboveZero()},
 		{[]string{"control", "socket"}, "/run/relinkd/relinkd.sock", absolute(longestSocket)},
 		{[]string{"control", "group"}, "", text(`"" or the name of a group`)},

@@ -73,6 +73,10 @@ type Decision struct {
 	Reason    Reason // empty with Stay
 	Mark      int    // processes; 0 with RotationInterval, which knows none
 	Saturated bool   // the mark is reached, no copy has room enough, and MaxCopies are there
+
+	// Next is the number of processes on the current copy at which to ask again without waiting, for
+	// a decision to stay; 0 when more of them change nothing.
+	Next int
 }
 
 // Mark is the number of processes on the current copy at which a rotation is due. It lies below
@@ -118,6 +122,7 @@ func Choose(p Policy, v View) Decision {
 	d := Decision{Mark: Mark(p, v.Latency, v.Rate)}
 	current, isThere := load(v)
 	if isThere && current < d.Mark { // 1
+		d.Next = d.Mark
 		return d
 	}
 	least, found := leastLoaded(v)
@@ -126,6 +131,7 @@ func Choose(p Policy, v View) Decision {
 	}
 	if found && 2*least.Processes < p.share() { // 3
 		if isThere && least.Processes >= current {
+			d.Next = current + 1
 			return d
 		}
 		return d.rotate(least.Number, ReasonThreshold)
@@ -146,9 +152,16 @@ func Choose(p Policy, v View) Decision {
 	}
 	gain := current - least.Processes
 	worthIt := 20*gain >= p.Threshold && v.SinceRotation >= p.MinDwell
-	mustLeave := current >= limit(p, v.Latency, v.Rate) && least.Processes < p.Threshold
+	hard := limit(p, v.Latency, v.Rate)
+	mustLeave := current >= hard && least.Processes < p.Threshold
 	if gain > 0 && (worthIt || mustLeave) {
 		return d.rotate(least.Number, ReasonSaturated)
+	}
+	switch {
+	case current < hard:
+		d.Next = hard
+	case least.Processes < p.Threshold:
+		d.Next = current + 1
 	}
 	return d
 }

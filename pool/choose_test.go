@@ -56,7 +56,7 @@ func TestChoose(t *testing.T) {
 		{
 			name: "under the mark",
 			v:    View{Loads: loads(179, 0, 0), Current: 1},
-			want: Decision{Mark: 180},
+			want: Decision{Mark: 180, Next: 180},
 		}, {
 			name: "at the mark, the least loaded",
 			v:    View{Loads: loads(180, 7, 5), Current: 1},
@@ -91,7 +91,7 @@ func TestChoose(t *testing.T) {
 			name: "late news and nothing to gain: stay",
 			p:    func(p *Policy) { p.MaxCopies = 4 },
 			v:    View{Loads: loads(30, 40, 30), Current: 1, Latency: time.Second, Rate: 500},
-			want: Decision{Mark: 1},
+			want: Decision{Mark: 1, Next: 31},
 		}, {
 			name: "late news and half full: grow",
 			p:    func(p *Policy) { p.MaxCopies = 4 },
@@ -110,7 +110,7 @@ func TestChoose(t *testing.T) {
 			name: "no growth now, but nothing is saturated",
 			p:    func(p *Policy) { p.MaxCopies = 4 },
 			v:    View{Loads: loads(180, 179, 179), Current: 1, NoGrowth: true},
-			want: Decision{Mark: 180},
+			want: Decision{Mark: 180, Next: 200},
 		}, {
 			name: "no growth now, and the threshold is near",
 			p:    func(p *Policy) { p.MaxCopies = 4 },
@@ -119,7 +119,7 @@ func TestChoose(t *testing.T) {
 		}, {
 			name: "saturated, nothing to gain",
 			v:    View{Loads: loads(180, 180, 180), Current: 1, SinceRotation: time.Hour},
-			want: Decision{Mark: 180, Saturated: true},
+			want: Decision{Mark: 180, Saturated: true, Next: 200},
 		}, {
 			name: "saturated, 5 % lower and the dwell has passed",
 			v:    View{Loads: loads(180, 175, 170), Current: 1, SinceRotation: time.Minute},
@@ -127,11 +127,11 @@ func TestChoose(t *testing.T) {
 		}, {
 			name: "saturated, less than 5 % lower",
 			v:    View{Loads: loads(180, 175, 171), Current: 1, SinceRotation: time.Hour},
-			want: Decision{Mark: 180, Saturated: true},
+			want: Decision{Mark: 180, Saturated: true, Next: 200},
 		}, {
 			name: "saturated, the dwell has not passed",
 			v:    View{Loads: loads(185, 175, 175), Current: 1, SinceRotation: time.Minute - 1},
-			want: Decision{Mark: 180, Saturated: true},
+			want: Decision{Mark: 180, Saturated: true, Next: 200},
 		}, {
 			name: "saturated, but the threshold is near and one has room",
 			v:    View{Loads: loads(200, 200, 199), Current: 1},
@@ -144,6 +144,10 @@ func TestChoose(t *testing.T) {
 			name: "all at the threshold",
 			v:    View{Loads: loads(201, 200, 200), Current: 1},
 			want: Decision{Mark: 180, Saturated: true},
+		}, {
+			name: "at the threshold, and so is all but the one with most room",
+			v:    View{Loads: loads(199, 199, 200), Current: 1, Latency: 50 * time.Millisecond, Rate: 100},
+			want: Decision{Mark: 180, Saturated: true, Next: 200},
 		}, {
 			name: "a single copy that may not grow",
 			p:    func(p *Policy) { p.MaxCopies = 1 },
@@ -265,6 +269,9 @@ func TestChooseProperties(t *testing.T) {
 		}
 		if current >= p.Threshold && room && d.Action == Stay {
 			t.Fatalf("stays on a full copy while another has room: %+v", d)
+		}
+		if d.Action == Stay && room && (d.Next <= current || d.Next > max(p.Threshold, current+1)) {
+			t.Fatalf("stays with %d processes and another has room, to be asked at %d: %+v", current, d.Next, d)
 		}
 		switch d.Action {
 		case Stay:

@@ -11,49 +11,60 @@ import (
 	"relinkd/watch/proctable"
 )
 
-// balance acts on the counts of processes: it moves the private link when the policy asks for it,
-// grows the pool, and removes what no process runs any more. It returns when it wants to be run
-// again, 0 for at the next census.
+// balance checks the copies and then acts on the counts of processes. It returns when it wants to be
+// run again, 0 for when counts change.
 func (t *target) balance(now time.Time) time.Duration {
 	if t.pool == nil {
 		return 0
 	}
+	t.atRest = true
 	t.follower.Set(t.executables())
 	t.checkCopies(now)
+	return t.steer(now)
+}
+
+// steer acts on the counts of processes alone: it moves the private link when the policy asks for it,
+// grows the pool, and removes what no process runs any more. It returns as balance does.
+func (t *target) steer(now time.Time) time.Duration {
 	counts := t.follower.Counts()
 	loads := t.loads(counts)
 	for _, l := range loads {
-		t.peak = max(t.peak, l.Processes)
+		t.peak = max(t.peak, counts.Peak(t.owned(l.Number).Info.ID))
 	}
 	if !counts.Fresh || t.src == nil || len(loads) == 0 || t.current == 0 {
 		return 0
 	}
-	if !counts.At.Equal(t.counted) {
-		t.counted = counts.At
-		t.forget(counts)
-	}
+	t.forget(counts)
 	p := t.policy()
-	d := pool.Choose(p, pool.View{
+	d := pool.Choose(p, t.view(loads, now))
+	switch d.Action {
+	case pool.Rotate:
+		if t.rotate(d.To, d.Reason) {
+			d.Next = pool.Choose(p, t.view(loads, now)).Next
+		}
+	case pool.Grow:
+		t.grow(context.Background(), d.To)
+	}
+	t.mark = d.Mark
+	t.saturate(d.Saturated)
+	t.follower.Mark(t.owned(t.current).Info.ID, d.Next)
+	if p.Rotation == pool.RotationInterval {
+		return max(time.Millisecond, p.Interval-now.Sub(t.rotatedAt))
+	}
+	t.askCensus(counts)
+	return 0
+}
+
+// view is what the policy decides on.
+func (t *target) view(loads []pool.Load, now time.Time) pool.View {
+	return pool.View{
 		Loads:         loads,
 		Current:       t.current,
 		Latency:       t.follower.Latency(),
 		Rate:          t.follower.Rate(),
 		SinceRotation: now.Sub(t.rotatedAt),
 		NoGrowth:      t.job != nil || now.Before(t.growRetry.until),
-	})
-	t.mark = d.Mark
-	t.saturate(d.Saturated)
-	switch d.Action {
-	case pool.Rotate:
-		t.rotate(d.To, d.Reason)
-	case pool.Grow:
-		t.grow(context.Background(), d.To)
 	}
-	if p.Rotation == pool.RotationInterval {
-		return max(time.Millisecond, p.Interval-now.Sub(t.rotatedAt))
-	}
-	t.askCensus(counts)
-	return 0
 }
 
 // policy is the configuration in the pool's words.
@@ -125,7 +136,11 @@ func (t *target) rotate(to int, why pool.Reason) bool {
 	default:
 		t.rotations.Threshold++
 	}
-	t.log.Debug().Str("from", pool.CopyName(t.base(), from)).Str("to", pool.CopyName(t.base(), to)).Str("reason", string(why)).Msg("rotated")
+	line := t.log.Debug().Str("from", pool.CopyName(t.base(), from)).Str("to", pool.CopyName(t.base(), to)).Str("reason", string(why))
+	if after, known := t.follower.Acted(); known {
+		line = line.Dur("event_to_link", after)
+	}
+	line.Msg("rotated")
 	return true
 }
 
@@ -151,18 +166,23 @@ func (t *target) askCensus(counts proctable.Counts) {
 	t.follower.Due(time.Duration(seconds * float64(time.Second)))
 }
 
+// execGrace is how long after the link has left a copy a process may still be about to execute it: it
+// has looked its path up and has not been let on by the scheduler or the disk.
+const execGrace = time.Second
+
 // forget lets go of what no process runs: replaced executables, and copies beyond the pool or of an
-// older generation. The census that says so began after they were left.
+// older generation. The counts that say so are of a time when no process could begin to any more.
 func (t *target) forget(counts proctable.Counts) {
 	changed := false
-	for id := range t.stale {
-		if counts.Of(id) == 0 {
+	for id, since := range t.stale {
+		if counts.Of(id) == 0 && counts.At.After(since.Add(execGrace)) {
 			delete(t.stale, id)
 			changed = true
 		}
 	}
 	for _, c := range t.pool.Owned() {
-		if c.Number <= t.wanted || c.Number == t.current || t.job != nil || counts.Of(c.Info.ID) > 0 || !counts.At.After(t.rotatedAt) {
+		if c.Number <= t.wanted || c.Number == t.current || t.job != nil || counts.Of(c.Info.ID) > 0 ||
+			!counts.At.After(t.left[c.Number].Add(execGrace)) {
 			continue
 		}
 		if err := t.pool.Remove(c.Number); err != nil {

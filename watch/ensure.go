@@ -15,8 +15,9 @@ import (
 
 // ensure compares what is wanted with what is there and does what is missing. It is idempotent:
 // events only make it run sooner. It returns after how long it wants to run again at the latest; 0
-// leaves that to the next event or census.
+// leaves that to the next event.
 func (t *target) ensure(ctx context.Context) time.Duration {
+	t.atRest = false
 	if !t.active {
 		return 0
 	}

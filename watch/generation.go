@@ -190,7 +190,7 @@ func (t *target) replaced(staged []pool.Copy) {
 	for _, s := range staged {
 		for _, c := range t.pool.Owned() {
 			if c.Number == s.Number {
-				t.stale[c.Info.ID] = true
+				t.stale[c.Info.ID] = time.Now()
 			}
 		}
 	}
@@ -211,7 +211,7 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 	t.src = src
 	if before != nil {
 		if fresh {
-			t.stale[before.Info().ID] = true
+			t.stale[before.Info().ID] = time.Now()
 		}
 		t.drop(before)
 	}
@@ -300,6 +300,8 @@ func (t *target) point(n int) error {
 	if err := t.link.Rotate(n); err != nil {
 		return err
 	}
-	t.current, t.rotatedAt = n, time.Now()
+	now := time.Now()
+	t.left[t.current] = now
+	t.current, t.rotatedAt = n, now
 	return nil
 }

@@ -66,7 +66,7 @@ func (t *target) load() error {
 		t.wanted++
 	}
 	for _, id := range m.Stale {
-		t.stale[id] = true
+		t.stale[id] = time.Now()
 	}
 	if t.complete() {
 		t.log.Info().Int("copies", t.wanted).Str("generation", t.src.SHA256()).Msg("took over the copies that stand")

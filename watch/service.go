@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"relinkd/config"
+	"relinkd/watch/proctable"
 )
 
 // Status is the state of everything at one instant.
@@ -39,6 +40,9 @@ func (w *Watcher) Status(context.Context) (*Status, error) {
 		if shown.lastErr != "" && !shown.lastErrAt.Before(last) {
 			s.LastError, last = shown.lastErr, shown.lastErrAt
 		}
+	}
+	if stats.EventsMissing && s.LastError == "" {
+		s.LastError = `census.events is "netlink", and there are no process events: ` + stats.AccountingReason
 	}
 	return s, nil
 }
@@ -197,6 +201,7 @@ func (w *Watcher) Reload(ctx context.Context) (*Report, error) {
 	w.cfg = cfg
 	w.mu.Unlock()
 	w.table.SetInterval(cfg.Census.Interval)
+	w.table.SetEvents(proctable.Events(cfg.Census.Events))
 	for _, t := range cfg.Targets {
 		before, had := old.Target(t.Name)
 		l := w.ensureLoop(t)

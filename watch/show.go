@@ -68,7 +68,7 @@ func (t *target) show() {
 		s.StaleProcesses += counts.Of(id)
 	}
 	for _, id := range t.sources() {
-		if !t.stale[id] {
+		if _, stale := t.stale[id]; !stale {
 			s.SourceProcesses += counts.Of(id)
 		}
 	}

@@ -67,7 +67,7 @@ func newSiteIn(t testing.TB, root string, edit ...func(*config.Target)) *site {
 	}
 	s.cfg = &config.Config{
 		Targets: []config.Target{s.target(name, edit...)},
-		Census:  config.Census{Interval: 5 * time.Millisecond, Events: config.EventsOff, Verify: time.Hour},
+		Census:  config.Census{Interval: time.Minute, Events: config.EventsAuto, Verify: time.Hour},
 		State:   config.State{Dir: filepath.Join(root, "state")},
 	}
 	t.Cleanup(func() {

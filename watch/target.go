@@ -30,6 +30,7 @@ type target struct {
 	dpkg    string        // dpkg's database, as in install.Options
 	rpm     []string      // where rpm's lock may stand, as in install.Options
 	kick    chan struct{} // capacity 1: look again
+	counted chan struct{} // capacity 1: counts have changed
 	calls   chan func()   // what others ask of the loop
 	results chan func()   // what work off the loop comes back with
 	first   chan struct{} // closed after the first Ensure
@@ -67,23 +68,24 @@ type target struct {
 	growRetry    backoff
 
 	unwhole      unwhole
-	stale        map[fsys.ID]bool // replaced executables that processes may still run
-	suspect      map[int]bool     // copies to look at closely
-	relinked     int              // how often somebody linked path elsewhere
-	removalUntil time.Time        // a removal of the package may be going on until then
-	locksFree    time.Time        // since when the package managers' locks are seen free
-	lastCheck    time.Time        // of every copy's metadata
-	nextVerify   time.Time        // of every copy's content
+	stale        map[fsys.ID]time.Time // replaced executables that processes may still run, and since when
+	suspect      map[int]bool          // copies to look at closely
+	relinked     int                   // how often somebody linked path elsewhere
+	removalUntil time.Time             // a removal of the package may be going on until then
+	locksFree    time.Time             // since when the package managers' locks are seen free
+	lastCheck    time.Time             // of every copy's metadata
+	nextVerify   time.Time             // of every copy's content
 	verifyEvery  time.Duration
 	restart      error // set when only a new start can help
 
 	rotatedAt time.Time
+	left      map[int]time.Time // when the private link last led to a copy that it no longer leads to
 	rotations RotationsByReason
 	peak      int
 	saturated bool
 	mark      int
-	counted   time.Time // the census that was last acted upon
-	exchange  bool      // the lack of RENAME_EXCHANGE was told
+	atRest    bool // the last Ensure ended with balance: counts may be acted upon without another
+	exchange  bool // the lack of RENAME_EXCHANGE was told
 
 	waiters []*waiter
 }
@@ -104,26 +106,33 @@ func newTarget(w *Watcher, cfg config.Target) *target {
 		dpkg:        w.dpkg,
 		rpm:         w.rpm,
 		kick:        make(chan struct{}, 1),
+		counted:     make(chan struct{}, 1),
 		calls:       make(chan func()),
 		results:     make(chan func()),
 		first:       make(chan struct{}),
 		cfg:         cfg,
 		status:      Starting,
 		wanted:      cfg.Copies,
-		stale:       map[fsys.ID]bool{},
+		stale:       map[fsys.ID]time.Time{},
+		left:        map[int]time.Time{},
 		suspect:     map[int]bool{},
 		verifyEvery: w.cfg.Census.Verify,
 		nextVerify:  time.Now().Add(w.cfg.Census.Verify),
 	}
-	t.follower = t.table.Follow(t.wake)
+	t.follower = t.table.Follow(t.count)
 	t.show()
 	return t
 }
 
 // wake makes the loop look again soon. It never blocks.
-func (t *target) wake() {
+func (t *target) wake() { poke(t.kick) }
+
+// count makes the loop look at the counts soon. It never blocks.
+func (t *target) count() { poke(t.counted) }
+
+func poke(c chan<- struct{}) {
 	select {
-	case t.kick <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -154,8 +163,14 @@ func (t *target) run(ctx context.Context, active bool) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var due time.Time // when to run without being told; zero for never
+	countsOnly := false
 	for {
-		again := t.ensure(ctx)
+		if countsOnly && t.atRest {
+			due = sooner(due, t.steer(time.Now()))
+		} else {
+			due = sooner(time.Time{}, t.soonest(t.ensure(ctx), t.glance()))
+		}
 		t.show()
 		t.answer()
 		select {
@@ -166,11 +181,11 @@ func (t *target) run(ctx context.Context, active bool) error {
 		if t.restart != nil {
 			return t.restart
 		}
-		if again > 0 {
-			timer.Reset(again)
-		} else {
-			timer.Stop()
+		timer.Stop()
+		if !due.IsZero() {
+			timer.Reset(time.Until(due))
 		}
+		countsOnly = false
 		select {
 		case <-ctx.Done():
 			return nil
@@ -179,11 +194,33 @@ func (t *target) run(ctx context.Context, active bool) error {
 		case result := <-t.results:
 			result()
 		case <-t.kick:
+		case <-t.counted:
+			countsOnly = true
 		case <-t.install.C():
 			t.retry.reset()
 		case <-timer.C:
 		}
 	}
+}
+
+// glance is how often the loop looks without being told: nothing tells of an unmount, nor of events
+// that were lost. 0 is for never.
+func (t *target) glance() time.Duration {
+	if !t.active || t.released {
+		return 0
+	}
+	return time.Second
+}
+
+// sooner is due or, if that is sooner, the instant after again from now; 0 and the zero time are never.
+func sooner(due time.Time, again time.Duration) time.Time {
+	if again <= 0 {
+		return due
+	}
+	if at := time.Now().Add(again); due.IsZero() || at.Before(due) {
+		return at
+	}
+	return due
 }
 
 // watch starts watching the install directory; without a daemon nothing is watched, and a file at

@@ -35,6 +35,8 @@ type Options struct {
 	Proc    string                         // where procfs is mounted; "" is /proc
 	FS      *fsys.FS                       // nil is the plain file system
 
+	ReceiveBuffer int // as in proctable.Options
+
 	// Where the package managers keep their databases, as in install.Options; "" and nil are the
 	// usual places.
 	AdminDir string
@@ -93,7 +95,13 @@ func New(cfg *config.Config, o Options) (*Watcher, error) {
 		state.Close()
 		return nil, err
 	}
-	table, err := proctable.New(proctable.Options{Proc: o.Proc, Interval: cfg.Census.Interval})
+	table, err := proctable.New(proctable.Options{
+		Proc:          o.Proc,
+		Interval:      cfg.Census.Interval,
+		Events:        proctable.Events(cfg.Census.Events),
+		ReceiveBuffer: o.ReceiveBuffer,
+		Log:           o.Log,
+	})
 	if err != nil {
 		locked.Close()
 		state.Close()

@@ -3,6 +3,7 @@ package proctable
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -36,8 +37,10 @@ const exeSuffix = "/exe\x00"
 // initPID is a process that every pid namespace has, for as long as anything runs in it.
 const initPID = "1"
 
-// take counts into t, whose counts are reused when they are large enough. An error means that the
-// processes could not be listed; t is then of no use.
+// take counts into t, whose counts are reused when they are large enough, and notes in pids, unless
+// that is nil, which process executes what. Every censusPause processes it calls pause, which may
+// look at processes itself. An error means that the processes could not be listed; t is then of no
+// use.
 //
 // A process is counted once, by the executable that it had at the instant it was looked at: a fork
 // that has not executed anything yet by that of its parent, and one whose executable has been
@@ -48,7 +51,7 @@ const initPID = "1"
 //
 // Where /proc is mounted with hidepid=2, processes of other users are not even listed. Their
 // number is not to be had, but init must be there: when it is missing it counts as unreadable.
-func (c *census) take(in index, t *tally) error {
+func (c *census) take(in index, t *tally, pids *processes, pause func()) error {
 	t.counts = append(t.counts[:0], make([]int, len(in))...)
 	t.processes, t.unreadable = 0, 0
 	initSeen := false
@@ -74,12 +77,17 @@ func (c *census) take(in index, t *tally) error {
 			if !isPID(name) {
 				continue
 			}
-			t.processes++
+			if t.processes++; t.processes%censusPause == 0 {
+				pause()
+			}
 			initSeen = initSeen || string(name) == initPID
 			switch errno := c.statExe(fd, name); errno {
 			case 0:
 				if place, ok := in[fsys.InfoOf(&c.stat).ID]; ok {
 					t.counts[place]++
+					if pids != nil {
+						pids.put(parsePID(name), place)
+					}
 				}
 			case unix.ENOENT, unix.ESRCH: // a kernel thread, a zombie, or gone by now
 			default: // EACCES most of all: somebody else's process, and we are not root
@@ -91,6 +99,18 @@ func (c *census) take(in index, t *tally) error {
 		t.unreadable++
 	}
 	return nil
+}
+
+// censusPause is how many processes a census looks at between two pauses: a tenth of a millisecond.
+const censusPause = 64
+
+// executable is what process pid executes now.
+func (c *census) executable(pid int32) (fsys.ID, bool) {
+	var digits [maxPIDDigits]byte
+	if c.statExe(c.proc.Fd(), strconv.AppendInt(digits[:0], int64(pid), 10)) != 0 {
+		return fsys.ID{}, false
+	}
+	return fsys.InfoOf(&c.stat).ID, true
 }
 
 // statExe fills in c.stat for the executable of the process pid. It makes the call itself because

@@ -1,15 +1,17 @@
 package proctable
 
 import (
+	"slices"
 	"time"
 
 	"relinkd/fsys"
 )
 
-// Counts is what one census found, never mixed with what another did. It does not change once it
-// is handed out. The zero value is that of no census at all.
+// Counts is how many processes execute what, at one instant. It does not change once it is handed
+// out. The zero value is that of no census at all.
 type Counts struct {
-	// At is when the census began. A process that began after At may be missing.
+	// At is the instant. A process that began after At may be missing: At is when the last census
+	// began, or when the last event was read that the kernel had written.
 	At time.Time
 	// Fresh is false until a census that began after the follower's last Set is complete. Counts
 	// are then those of an earlier census, which may not have looked for all of the executables.
@@ -17,41 +19,59 @@ type Counts struct {
 
 	in     index
 	counts []int
+	peaks  []int
 }
 
 // Of is the number of processes that executed id. It is 0, too, for an executable that the census
 // did not look for, of which there is none among those of the follower when the counts are Fresh.
 func (c Counts) Of(id fsys.ID) int {
-	n, _ := c.of(id)
-	return n
-}
-
-// of is Of, and whether the census looked for id.
-func (c Counts) of(id fsys.ID) (n int, known bool) {
-	place, known := c.in[id]
-	if !known {
-		return 0, false
+	if place, known := c.in[id]; known {
+		return c.counts[place]
 	}
-	return c.counts[place], true
+	return 0
 }
 
-// view is the outcome of the last complete census.
+// Peak is the most processes that ever executed id at one time, since it is followed without a break.
+func (c Counts) Peak(id fsys.ID) int {
+	if place, known := c.in[id]; known {
+		return c.peaks[place]
+	}
+	return 0
+}
+
+// view is the outcome of the last complete census, its counts kept up to date by events.
 type view struct {
 	in      index
-	tally   tally         // its counts are shared with every Counts handed out: never written to again
+	tally   tally
+	peaks   []int         // the highest of each of the tally's counts
 	began   time.Time     // zero before the first census
 	took    time.Duration // by the clock
 	cost    time.Duration // of processor time
 	request uint64        // the number of the last Set that it knew of
 }
 
+// counts is what v knows at this instant.
 func (v *view) counts() Counts {
-	return Counts{At: v.began, in: v.in, counts: v.tally.counts}
+	return Counts{in: v.in, counts: slices.Clone(v.tally.counts), peaks: slices.Clone(v.peaks)}
 }
 
-// growth compares the counts of ids in two censuses: the sum of what those known to both have
-// grown by, and whether any differs or was not known before.
-func growth(before, after Counts, ids []fsys.ID) (grew int, changed bool) {
+// climb makes the peaks of v from those of the view before it and, if they can be relied on, the counts
+// of v.
+func (v *view) climb(before *view, relied bool) {
+	v.peaks = make([]int, len(v.in))
+	if relied {
+		copy(v.peaks, v.tally.counts)
+	}
+	for id, place := range v.in {
+		if was, known := before.in[id]; known {
+			v.peaks[place] = max(v.peaks[place], before.peaks[was])
+		}
+	}
+}
+
+// growth compares the counts of ids in two views: the sum of what those known to both have grown by,
+// and whether any differs or was not known before.
+func growth(before, after *view, ids []fsys.ID) (grew int, changed bool) {
 	for _, id := range ids {
 		is, known := after.of(id)
 		if !known {
@@ -64,4 +84,13 @@ func growth(before, after Counts, ids []fsys.ID) (grew int, changed bool) {
 		}
 	}
 	return grew, changed
+}
+
+// of is how many processes execute id, and whether id is looked for.
+func (v *view) of(id fsys.ID) (n int, known bool) {
+	place, known := v.in[id]
+	if !known {
+		return 0, false
+	}
+	return v.tally.counts[place], true
 }

@@ -45,3 +45,12 @@ func isPID(name []byte) bool {
 	}
 	return true
 }
+
+// parsePID is the number of a process whose name isPID.
+func parsePID(name []byte) int32 {
+	n := int32(0)
+	for _, c := range name {
+		n = 10*n + int32(c-'0')
+	}
+	return n
+}

@@ -438,7 +438,7 @@ func TestStats(t *testing.T) {
 	if s.Accounting != "census" || s.Overflows != 0 || s.Censuses != 2 || s.Processes != 2 || s.LastDuration <= 0 {
 		t.Errorf("after two censuses of two processes: %+v", s)
 	}
-	const reason = "no kernel process events: a new process is seen within 1s, or ten times the length of a census if that is more"
+	const reason = `census.events is "off": a new process is seen within 1s, or ten times the length of a census if that is more`
 	if s.AccountingReason != reason {
 		t.Errorf("the reason is %q, want %q", s.AccountingReason, reason)
 	}

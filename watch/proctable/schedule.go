@@ -17,9 +17,14 @@ const (
 	maxShare = 10
 )
 
-// clampInterval is the interval that is kept when d was asked for.
-func clampInterval(d time.Duration) time.Duration {
-	return min(max(d, minInterval), maxInterval)
+// pace is the time between two censuses when that asked for is interval; sound says that events tell
+// of what happens in between.
+func pace(interval time.Duration, sound bool) time.Duration {
+	interval = max(interval, minInterval)
+	if sound {
+		return interval
+	}
+	return min(interval, maxInterval)
 }
 
 // nextBegin is when the census after one that began at began and cost so much processor time is to

@@ -33,16 +33,19 @@ func TestNextBegin(t *testing.T) {
 	}
 }
 
-func TestClampInterval(t *testing.T) {
-	for d, want := range map[time.Duration]time.Duration{
-		60 * time.Second:      time.Second, // census.interval's default, which is for kernel events
-		time.Second:           time.Second,
-		20 * time.Millisecond: 20 * time.Millisecond,
-		0:                     time.Millisecond,
-		-time.Second:          time.Millisecond,
+func TestPace(t *testing.T) {
+	for asked, want := range map[time.Duration]struct{ census, events time.Duration }{
+		60 * time.Second:      {time.Second, 60 * time.Second}, // census.interval's default
+		time.Second:           {time.Second, time.Second},
+		20 * time.Millisecond: {20 * time.Millisecond, 20 * time.Millisecond},
+		0:                     {time.Millisecond, time.Millisecond},
+		-time.Second:          {time.Millisecond, time.Millisecond},
 	} {
-		if got := clampInterval(d); got != want {
-			t.Errorf("clampInterval(%v) = %v, want %v", d, got, want)
+		if got := pace(asked, false); got != want.census {
+			t.Errorf("asked for %v without events: %v, want %v", asked, got, want.census)
+		}
+		if got := pace(asked, true); got != want.events {
+			t.Errorf("asked for %v with events: %v, want %v", asked, got, want.events)
 		}
 	}
 }

@@ -9,26 +9,39 @@ import (
 // means that counts may be too low, and is to be shown as an error: root's daemon needs
 // CAP_SYS_PTRACE for processes of other users, an ordinary user can only read its own.
 type Stats struct {
-	Accounting       string        // "census": how processes are counted
-	AccountingReason string        // why so, and what that means
-	Overflows        int           // how often kernel events were lost: a census waits for none, so 0
+	Accounting       string        // how processes are counted: "netlink" (process events) or "census"
+	AccountingReason string        // why so, and what that means; "" when all is as it should be
+	EventsMissing    bool          // census.events demands process events, and there are none
+	Overflows        int           // how often events were lost, and a census has made up for them
+	Subscriptions    int           // how often listening to events has begun
 	Unreadable       int           // processes that would not say what they execute, in the last census
 	Processes        int           // all that the last census saw, kernel threads included
 	Censuses         int           // complete ones, since the table was made
 	LastDuration     time.Duration // of the last census
 }
 
-// Stats describes the last complete census; all its numbers are zero before the first.
+// Stats describes the source of the counts and the last complete census, whose numbers are zero before
+// the first.
 func (t *Table) Stats() Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return Stats{
-		Accounting: "census",
-		AccountingReason: fmt.Sprintf(
-			"no kernel process events: a new process is seen within %s, or ten times the length of a census if that is more", t.interval),
-		Unreadable:   t.last.tally.unreadable,
-		Processes:    t.last.tally.processes,
-		Censuses:     t.censuses,
-		LastDuration: t.last.took,
+	s := Stats{
+		Accounting:    "netlink",
+		EventsMissing: t.source.missing(),
+		Overflows:     t.source.overflows,
+		Subscriptions: t.source.subscriptions,
+		Unreadable:    t.last.tally.unreadable,
+		Processes:     t.last.tally.processes,
+		Censuses:      t.censuses,
+		LastDuration:  t.last.took,
 	}
+	switch {
+	case !t.source.listening:
+		s.Accounting = "census"
+		s.AccountingReason = fmt.Sprintf("%s: a new process is seen within %s, or ten times the length of a census if that is more",
+			t.source.reason, t.pace())
+	case !t.source.sound:
+		s.AccountingReason = "process events were lost, or are new: a census is being taken"
+	}
+	return s
 }

@@ -1,5 +1,6 @@
-// Package proctable tells how many processes execute which file, by counting them in /proc. It must
-// never change a file, and never report a count without the census that it is from.
+// Package proctable tells how many processes execute which file: by a census of /proc, and between
+// two of them by what the kernel tells of every fork, exec and exit. It must never change a file, and
+// never report a count that no census stands behind.
 package proctable
 
 import (
@@ -9,6 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
 	"relinkd/fsys"
 )
 
@@ -16,31 +20,48 @@ import (
 type Options struct {
 	// Proc is where procfs is mounted: "/proc".
 	Proc string
-	// Interval is the time between two censuses when nobody asks for one sooner. It is kept
-	// between 1 ms and 1 s: nothing but the census tells of a new process.
+	// Interval is the time between two censuses when nobody asks for one sooner. It is at least
+	// 1 ms, and at most 1 s while nothing but the census tells of a new process.
 	Interval time.Duration
+	// Events says whether the kernel is asked for process events. The zero value is EventsOff.
+	Events Events
+	// ReceiveBuffer is how many bytes of events the kernel keeps until they are read; 0 for 8 MiB.
+	ReceiveBuffer int
+	Log           zerolog.Logger
 }
 
 // Table counts processes for its followers.
 type Table struct {
-	wake  chan struct{} // tells Run that the next census may have to begin sooner; holds one
-	ready chan struct{} // closed with the first complete census
+	log      zerolog.Logger
+	buffer   int           // Options.ReceiveBuffer
+	wake     chan struct{} // tells Run that something may have to be done sooner; holds one
+	switched chan struct{} // tells Run that events are wanted otherwise; holds one
+	ready    chan struct{} // closed with the first complete census that may be relied on
 
-	// counting is held by the one census that is under way, until its followers have been told, so
-	// that they see censuses in their order. It is taken before mu.
+	// counting is held by whoever looks at processes, until the followers have been told, so that
+	// they see what happens in its order. It is taken before mu.
 	counting sync.Mutex
 	census   census
 	scratch  tally
 	spend    func(func() error) (time.Duration, error) // onProcessor, but for tests on a fake clock
+	clock    clock
+	conn     *connector // nil while no events come
+	live     live
+	reached  []*Follower // whom an event has reached a mark of, to be told
 
 	mu        sync.Mutex
 	interval  time.Duration
 	followers []*Follower
-	request   uint64 // counts the calls of Set
-	in        index  // of what all followers want counted; nil when that has changed
+	watchers  [][]*Follower // by place in last.in, who follows it; nil when that has changed
+	request   uint64        // counts the calls of Set
+	in        index         // of what all followers want counted; nil when that has changed
 	last      view
-	gap       time.Duration // from the beginning of the last census but one to the end of the last
+	asOf      time.Time     // Counts.At
+	gap       time.Duration // from the beginning of the last census but one to the end of the last; 0 when events came between
 	censuses  int
+	source    source
+	telling   bool   // Run knows that some followers are to be told
+	late      window // of how long events took until they were counted, or acted upon
 }
 
 // New opens procfs and counts nothing yet. Close releases what it holds.
@@ -49,33 +70,52 @@ func New(o Options) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot count processes: %v: mount procfs there", err)
 	}
+	if o.ReceiveBuffer == 0 {
+		o.ReceiveBuffer = receiveBuffer
+	}
+	if o.Events == "" {
+		o.Events = EventsOff
+	}
 	return &Table{
+		log:      o.Log,
+		buffer:   o.ReceiveBuffer,
 		wake:     make(chan struct{}, 1),
+		switched: make(chan struct{}, 1),
 		ready:    make(chan struct{}),
 		census:   census{proc: proc},
 		spend:    onProcessor,
-		interval: clampInterval(o.Interval),
+		clock:    newClock(),
+		interval: o.Interval,
+		source:   source{wanted: o.Events, tried: o.Events == EventsOff, reason: errUnwanted.Error()},
 	}, nil
 }
 
 // Close releases the descriptor of procfs, after Run has returned.
 func (t *Table) Close() error { return t.census.proc.Close() }
 
-// Ready is closed once a first census is complete.
+// Ready is closed once a first census is complete, and it is known whether the kernel tells of events.
 func (t *Table) Ready() <-chan struct{} { return t.ready }
 
 // SetInterval changes Options.Interval, beginning with the next census.
 func (t *Table) SetInterval(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.interval = clampInterval(d)
+	t.interval = d
 	t.hurry()
 }
 
-// Run takes censuses until ctx ends and then returns nil. The first one is at once, unless Take has
-// been called before. An error is one of Take: there will be no more counts, so the daemon should
-// end.
+// Run takes censuses and reads events until ctx ends and then returns nil. The first census is at
+// once, unless Take has been called before. An error is one of Take: there will be no more counts, so
+// the daemon should end.
 func (t *Table) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return t.runCensus(ctx) })
+	g.Go(func() error { return t.runEvents(ctx) })
+	return g.Wait()
+}
+
+// runCensus takes each census when it is due, and tells followers what events have changed.
+func (t *Table) runCensus(ctx context.Context) error {
 	timer := time.NewTimer(time.Until(t.next()))
 	defer timer.Stop()
 	for {
@@ -84,9 +124,12 @@ func (t *Table) Run(ctx context.Context) error {
 			return nil
 		case <-t.wake:
 		case <-timer.C:
-			if err := t.Take(); err != nil {
-				return err
+			if !time.Now().Before(t.nextCensus()) {
+				if err := t.Take(); err != nil {
+					return err
+				}
 			}
+			t.tell()
 		}
 		timer.Reset(time.Until(t.next()))
 	}
@@ -98,11 +141,18 @@ func (t *Table) Take() error {
 	t.counting.Lock()
 	defer t.counting.Unlock()
 	v := t.begin()
-	cost, err := t.spend(func() error { return t.census.take(v.in, &t.scratch) })
+	pids := t.live.begin(v.in)
+	cost, err := t.spend(func() error {
+		return t.census.take(v.in, &t.scratch, pids, func() { t.drain() })
+	})
 	if err != nil {
+		t.live.abort()
 		return err
 	}
+	t.drain() // so that the end of what the census has found is known as well as the beginning of others
+	t.live.end(t.scratch.counts, t.census.executable, time.Now())
 	v.tally, v.took, v.cost = t.scratch, time.Since(v.began), cost
+	v.tally.counts = slices.Clone(v.tally.counts) // they are the scratch of the next census
 	for _, f := range t.apply(v) {
 		f.notify()
 	}
@@ -130,48 +180,114 @@ func (t *Table) begin() view {
 	return view{in: t.in, began: time.Now(), request: t.request}
 }
 
-// apply makes v what is known and returns the followers to tell. It is the one place where counts
-// change: whatever else may learn of processes, such as a reader of the kernel's process events,
-// makes a view of it and brings it here, holding counting.
+// apply makes v what is known and returns the followers to tell. counting is held.
 func (t *Table) apply(v view) []*Follower {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before := t.last
-	if slices.Equal(v.tally.counts, before.tally.counts) {
-		v.tally.counts = before.tally.counts
-	} else {
-		v.tally.counts = slices.Clone(v.tally.counts) // they are the scratch of the next census
-	}
-	t.last = v
+	// While events are lost, one that ended may be counted besides one that took its place.
+	v.climb(&before, t.live.sound || t.conn == nil)
+	t.last, t.watchers = v, nil
 	t.censuses++
-	if before.began.IsZero() {
-		close(t.ready)
-	} else {
+	t.gap = 0
+	if !before.began.IsZero() && !t.source.sound && !t.live.sound {
 		t.gap = v.began.Add(v.took).Sub(before.began)
 	}
+	if t.source.sound = t.live.sound; v.began.After(t.asOf) {
+		t.asOf = v.began
+	}
+	t.checkReady()
 	var tell []*Follower
 	for _, f := range t.followers {
-		if f.follow(&before, &t.last, t.interval) {
+		if f.follow(&before, &t.last, t.pace()) {
 			tell = append(tell, f)
 		}
 	}
 	return tell
 }
 
-// next is when the next census is to begin; in the past before the first.
+// checkReady closes ready when that is due. mu is held.
+func (t *Table) checkReady() {
+	if t.censuses == 0 || !t.source.settled() {
+		return
+	}
+	select {
+	case <-t.ready:
+	default:
+		close(t.ready)
+	}
+}
+
+// watch makes watchers complete. mu is held.
+func (t *Table) watch() {
+	if t.watchers != nil {
+		return
+	}
+	t.watchers = make([][]*Follower, len(t.last.in))
+	for _, f := range t.followers {
+		for _, id := range f.ids {
+			if place, ok := t.last.in[id]; ok {
+				t.watchers[place] = append(t.watchers[place], f)
+			}
+		}
+	}
+}
+
+// tellGap is how often at most a follower hears of changes that it has not asked to hear of at once.
+const tellGap = 50 * time.Millisecond
+
+// tell tells the followers what events have changed, each at most once in tellGap.
+func (t *Table) tell() {
+	var tell []*Follower
+	t.mu.Lock()
+	now := time.Now()
+	t.telling = false
+	for _, f := range t.followers {
+		if f.changed && now.Sub(f.told) >= tellGap {
+			f.changed, f.told = false, now
+			tell = append(tell, f)
+		}
+		t.telling = t.telling || f.changed
+	}
+	t.mu.Unlock()
+	for _, f := range tell {
+		f.notify()
+	}
+}
+
+// pace is the time between two censuses. mu is held.
+func (t *Table) pace() time.Duration { return pace(t.interval, t.source.sound) }
+
+// next is when Run has something to do; in the past before the first census.
 func (t *Table) next() time.Time {
+	next := t.nextCensus()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.followers {
+		if due := f.told.Add(tellGap); f.changed && due.Before(next) {
+			next = due
+		}
+	}
+	return next
+}
+
+// nextCensus is when the next census is to begin; in the past before the first.
+func (t *Table) nextCensus() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var due time.Time
+	if t.source.listening && !t.source.sound {
+		due = t.last.began // at once
+	}
 	for _, f := range t.followers {
-		if w := f.wants(&t.last); !w.IsZero() && (due.IsZero() || w.Before(due)) {
+		if w := f.wants(&t.last, t.source.sound); !w.IsZero() && (due.IsZero() || w.Before(due)) {
 			due = w
 		}
 	}
-	return nextBegin(t.last.began, t.last.cost, t.interval, due)
+	return nextBegin(t.last.began, t.last.cost, t.pace(), due)
 }
 
-// hurry lets Run look again at when the next census is to begin.
+// hurry lets Run look again at what is to be done when.
 func (t *Table) hurry() {
 	select {
 	case t.wake <- struct{}{}:

@@ -1,0 +1,221 @@
+package proctable
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"relinkd/fsys"
+)
+
+// world is a process table in memory: what each process executes.
+type world map[int32]fsys.ID
+
+func (w world) executable(pid int32) (fsys.ID, bool) {
+	id, ok := w[pid]
+	return id, ok
+}
+
+// census notes all processes, as a census of /proc does.
+func (w world) census(into *processes, counts []int) {
+	for pid, id := range w {
+		if place, ok := into.in[id]; ok {
+			into.put(pid, place)
+			counts[place]++
+		}
+	}
+}
+
+// tracked is a live with the counts that its changes make, as a Table keeps them.
+type tracked struct {
+	live
+	in     index
+	counts []int
+}
+
+func newTracked(n int) *tracked {
+	r := &tracked{in: index{}}
+	for i := range n {
+		r.in[fsys.ID{Dev: 1, Ino: uint64(i)}] = i
+	}
+	r.start()
+	return r
+}
+
+func (r *tracked) tell(w world, e event) {
+	if c := r.apply(e, w.executable); c.from != c.to {
+		c.correct(r.counts)
+	}
+}
+
+// census takes one during which each of meanwhile happens.
+func (r *tracked) census(w world, now time.Time, before, after func()) {
+	pids := r.begin(r.in)
+	counts := make([]int, len(r.in))
+	before()
+	w.census(pids, counts)
+	after()
+	r.end(counts, w.executable, now)
+	r.counts = counts
+}
+
+func (r *tracked) check(t *testing.T, what string, w world) {
+	t.Helper()
+	want := make([]int, len(r.in))
+	for _, id := range w {
+		if place, ok := r.in[id]; ok {
+			want[place]++
+		}
+	}
+	if !slices.Equal(r.counts, want) {
+		t.Fatalf("%s: counted %v, there are %v", what, r.counts, want)
+	}
+	known := make([]int, len(r.in))
+	for _, place := range r.known.place {
+		known[place]++
+	}
+	if !slices.Equal(known, want) {
+		t.Fatalf("%s: processes %v, there are %v", what, known, want)
+	}
+}
+
+// However processes begin, execute, fork and end, in whatever order their events are read relative to
+// what /proc shows by then, and whatever happens while a census goes through them: once all events are
+// read, the counts are those of the processes that there are. Pids are few, so they are used again all
+// the time.
+func TestAnyOrderOfEvents(t *testing.T) {
+	for seed := range uint64(200) {
+		anyOrder(t, seed)
+	}
+}
+
+func anyOrder(t *testing.T, seed uint64) {
+	random := rand.New(rand.NewPCG(seed, 1))
+	w := world{}
+	r := newTracked(3)
+	var queue []event
+	exe := func() fsys.ID { return fsys.ID{Dev: 1, Ino: random.Uint64N(5)} } // two are not counted
+	happen := func() {
+		pid := random.Int32N(20) + 1
+		switch _, alive := w[pid]; {
+		case !alive:
+			w[pid] = w[random.Int32N(20)+1] // what another one executes, or nothing
+			queue = append(queue, event{kind: eventFork, pid: pid})
+		case random.IntN(2) == 0:
+			w[pid] = exe()
+			queue = append(queue, event{kind: eventExec, pid: pid})
+		default:
+			delete(w, pid)
+			queue = append(queue, event{kind: eventExit, pid: pid})
+		}
+	}
+	some := func() {
+		for range random.IntN(30) {
+			if random.IntN(2) == 0 {
+				happen()
+			} else if len(queue) > 0 {
+				r.tell(w, queue[0])
+				queue = queue[1:]
+			}
+		}
+	}
+	r.counts = make([]int, 3)
+	now := time.Now()
+	for round := range 20 {
+		r.census(w, now, some, some)
+		some()
+		for ; len(queue) > 0; queue = queue[1:] {
+			r.tell(w, queue[0])
+		}
+		r.check(t, fmt.Sprint("seed ", seed, ", round ", round), w)
+		if r.silent(now.Add(2 * suspicion)) {
+			t.Fatalf("seed %d: every event was told, yet the kernel is said to be silent", seed)
+		}
+	}
+}
+
+// A process that a census finds and no event has told of means that events do not come.
+func TestSilence(t *testing.T) {
+	counted := fsys.ID{Dev: 1}
+	nothing := func() {}
+	for name, c := range map[string]struct {
+		unheard func(w world)
+		told    []event // after the census
+		silent  bool
+	}{
+		"all was told":             {func(world) {}, nil, false},
+		"a beginning":              {func(w world) { w[2] = counted }, nil, true},
+		"an end":                   {func(w world) { delete(w, 1) }, nil, true},
+		"another executable":       {func(w world) { w[1] = fsys.ID{Dev: 1, Ino: 1} }, nil, true},
+		"of one that is not ours":  {func(w world) { w[2] = fsys.ID{Dev: 9} }, nil, false},
+		"told a little late":       {func(w world) { w[2] = counted }, []event{{kind: eventExec, pid: 2}}, false},
+		"told of another":          {func(w world) { w[2] = counted }, []event{{kind: eventExec, pid: 3}}, true},
+		"one told late, one never": {func(w world) { w[2], w[3] = counted, counted }, []event{{kind: eventExec, pid: 2}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now()
+			w, r := world{1: counted}, newTracked(2)
+			r.census(w, now, nothing, nothing) // the first has nothing to compare with
+			if r.silent(now.Add(2*suspicion)) || !r.sound {
+				t.Fatal("silent after the first census")
+			}
+			c.unheard(w)
+			r.census(w, now, nothing, nothing)
+			for _, e := range c.told {
+				r.tell(w, e)
+			}
+			if r.silent(now.Add(suspicion)) {
+				t.Error("silent before an event could have come")
+			}
+			if got := r.silent(now.Add(2 * suspicion)); got != c.silent {
+				t.Errorf("silent: %v, want %v", got, c.silent)
+			}
+			r.check(t, "after the census", w)
+		})
+	}
+}
+
+// After a loss the counts are not sound until a census that began later is complete; that one has
+// nothing to say about silence.
+func TestLoss(t *testing.T) {
+	counted := fsys.ID{Dev: 1}
+	now := time.Now()
+	nothing := func() {}
+	w, r := world{1: counted}, newTracked(1)
+	r.census(w, now, nothing, nothing)
+	w[2] = counted
+	r.lose()
+	if r.sound {
+		t.Error("sound after a loss")
+	}
+	r.census(w, now, r.lose, nothing)
+	if r.sound {
+		t.Error("sound after a loss while the census went on")
+	}
+	w[3] = counted
+	r.census(w, now, nothing, nothing)
+	if !r.sound || r.silent(now.Add(2*suspicion)) {
+		t.Errorf("sound: %v, silent: %v after the repairing census", r.sound, r.silent(now.Add(2*suspicion)))
+	}
+	r.check(t, "repaired", w)
+}
+
+// What is followed may change with a census: what is newly followed was not told of, and is no silence.
+func TestIndexChanges(t *testing.T) {
+	now := time.Now()
+	nothing := func() {}
+	a, b := fsys.ID{Dev: 1}, fsys.ID{Dev: 1, Ino: 1}
+	w, r := world{1: a, 2: b, 3: b}, newTracked(1)
+	r.census(w, now, nothing, nothing)
+	r.in = index{b: 0, a: 1}
+	r.census(w, now, nothing, nothing)
+	r.check(t, "one more executable", w)
+	r.in = index{b: 0}
+	r.census(w, now, nothing, nothing)
+	r.check(t, "one executable less", w)
+	if r.silent(now.Add(2 * suspicion)) {
+		t.Error("silent")
+	}
+}
