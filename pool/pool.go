@@ -32,6 +32,7 @@ type Pool struct {
 	private *fsys.Dir // relinkd's own directory, on the same file system
 	name    string    // of the executable
 	owned   map[int]Copy
+	sorted  []Copy // owned, in order; nil when that has changed
 }
 
 // New is the pool of the executable name: its copies stand in dir and are made in private, which
@@ -64,12 +65,28 @@ func (p *Pool) newName(n int) string { return p.copyName(n) + newSuffix }
 const newSuffix = ".new"
 
 // Own records c as a copy that relinkd made.
-func (p *Pool) Own(c Copy) { p.owned[c.Number] = c }
-
-// Owned is all recorded copies, in order of their numbers.
-func (p *Pool) Owned() []Copy {
-	return slices.SortedFunc(maps.Values(p.owned), func(a, b Copy) int { return cmp.Compare(a.Number, b.Number) })
+func (p *Pool) Own(c Copy) {
+	p.owned[c.Number] = c
+	p.sorted = nil
 }
+
+// disown forgets copy n.
+func (p *Pool) disown(n int) {
+	delete(p.owned, n)
+	p.sorted = nil
+}
+
+// Owned is all recorded copies, in order of their numbers. It must not be written to, and stays as it
+// is when the pool changes.
+func (p *Pool) Owned() []Copy {
+	if p.sorted == nil {
+		p.sorted = slices.SortedFunc(maps.Values(p.owned), func(a, b Copy) int { return cmp.Compare(a.Number, b.Number) })
+	}
+	return p.sorted
+}
+
+// Copy is what is recorded of copy n; the zero Copy when that is none of ours.
+func (p *Pool) Copy(n int) Copy { return p.owned[n] }
 
 // Check returns a *ForeignError for the first of numbers whose name is taken by a file that is not
 // ours. Ask before Stage, while nothing is changed.
@@ -116,7 +133,7 @@ func (p *Pool) Remove(n int) error {
 			return err
 		}
 	}
-	delete(p.owned, n)
+	p.disown(n)
 	return nil
 }
 
@@ -135,7 +152,7 @@ func (p *Pool) Drifted(n int) (kept string, err error) {
 	if err != nil {
 		return "", err
 	}
-	delete(p.owned, n)
+	p.disown(n)
 	return kept, nil
 }
 

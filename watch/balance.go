@@ -95,7 +95,8 @@ func (t *target) loads(counts proctable.Counts) []pool.Load {
 
 // executables is everything whose processes are counted.
 func (t *target) executables() []fsys.ID {
-	ids := t.sources()
+	t.sources = t.findSources()
+	ids := slices.Clone(t.sources)
 	for _, c := range t.pool.Owned() {
 		ids = append(ids, c.Info.ID)
 		delete(t.stale, c.Info.ID) // the number of a removed inode is given out again
@@ -106,8 +107,8 @@ func (t *target) executables() []fsys.ID {
 	return ids
 }
 
-// sources is the executables behind the copies: the source in force and what stands at path.
-func (t *target) sources() []fsys.ID {
+// findSources is the executables behind the copies: the source in force and what stands at path.
+func (t *target) findSources() []fsys.ID {
 	var ids []fsys.ID
 	if t.src != nil {
 		ids = append(ids, t.src.Info().ID)

@@ -188,10 +188,8 @@ func (t *target) named(j *job, src *pool.Source, committed []pool.Copy, err erro
 // them for long.
 func (t *target) replaced(staged []pool.Copy) {
 	for _, s := range staged {
-		for _, c := range t.pool.Owned() {
-			if c.Number == s.Number {
-				t.stale[c.Info.ID] = time.Now()
-			}
+		if t.isOwned(s.Number) {
+			t.stale[t.owned(s.Number).Info.ID] = time.Now()
 		}
 	}
 }

@@ -30,6 +30,7 @@ const roleVariable = "RELINKD_TEST_ROLE"
 const (
 	roleSpawner = "spawner"
 	roleDaemon  = "daemon" // runs a Watcher until it is killed
+	roleLoad    = "load"   // executes a path as fast as it can
 )
 
 func TestMain(m *testing.M) {
@@ -38,6 +39,11 @@ func TestMain(m *testing.M) {
 		serveSpawner(os.Stdin, os.Stdout)
 	case roleDaemon:
 		if err := runDaemon(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	case roleLoad:
+		if err := serveLoad(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

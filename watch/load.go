@@ -223,14 +223,7 @@ func (t *target) complete() bool {
 }
 
 // owned is what is known of copy n; the zero Copy when it is not ours.
-func (t *target) owned(n int) pool.Copy {
-	for _, c := range t.pool.Owned() {
-		if c.Number == n {
-			return c
-		}
-	}
-	return pool.Copy{}
-}
+func (t *target) owned(n int) pool.Copy { return t.pool.Copy(n) }
 
 func (t *target) isOwned(n int) bool { return t.owned(n).Number != 0 }
 

@@ -67,7 +67,7 @@ func (t *target) show() {
 	for id := range t.stale {
 		s.StaleProcesses += counts.Of(id)
 	}
-	for _, id := range t.sources() {
+	for _, id := range t.sources {
 		if _, stale := t.stale[id]; !stale {
 			s.SourceProcesses += counts.Of(id)
 		}

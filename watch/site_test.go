@@ -42,6 +42,8 @@ type site struct {
 	log   logs
 	calls hooks
 
+	receiveBuffer int // Options.ReceiveBuffer
+
 	mu     sync.Mutex
 	cfg    *config.Config // what is read at start and at reload
 	cfgErr error          // or why it cannot be
@@ -151,6 +153,8 @@ func (s *site) options() Options {
 		FS:       &fsys.FS{Before: s.calls.before},
 		AdminDir: s.admin,
 		RPMDirs:  []string{s.admin},
+
+		ReceiveBuffer: s.receiveBuffer,
 	}
 }
 

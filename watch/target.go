@@ -68,6 +68,7 @@ type target struct {
 	growRetry    backoff
 
 	unwhole      unwhole
+	sources      []fsys.ID             // the executables behind the copies
 	stale        map[fsys.ID]time.Time // replaced executables that processes may still run, and since when
 	suspect      map[int]bool          // copies to look at closely
 	relinked     int                   // how often somebody linked path elsewhere
@@ -280,6 +281,7 @@ func (t *target) unload() {
 		t.link.Close()
 	}
 	t.link, t.pool, t.current, t.dirID, t.cleaned = nil, nil, 0, fsys.ID{}, false
+	t.sources = nil
 	clear(t.suspect)
 }
 
