@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,6 +27,7 @@ type figures struct {
 	accounting string
 
 	cpu, ticks time.Duration // used while idle, by the processor's clock and by what /proc shows
+	strangers  int           // processes and threads that the machine started meanwhile
 
 	before, again, after footprint // of one daemon: twice with few processes, then with many
 	few, many            series    // anonymous memory of fresh ones, bytes
@@ -84,7 +88,15 @@ func (f *figures) growAndIdle(ctx context.Context, b *bench, d *daemon) (err err
 	}
 	f.accounting = d.accounting(ctx)
 	b.say("watching the idle daemon for %s …", b.idle)
-	f.cpu, f.ticks, err = d.idle(ctx, b.idle)
+	before, err := started()
+	if err != nil {
+		return err
+	}
+	if f.cpu, f.ticks, err = d.idle(ctx, b.idle); err != nil {
+		return err
+	}
+	after, err := started()
+	f.strangers = after - before
 	return err
 }
 
@@ -94,7 +106,8 @@ func (f *figures) rows(b *bench) []row {
 	what := fmt.Sprintf("idle daemon (%s), %d processes on %d copies", f.accounting, b.many, copies)
 	return []row{
 		{
-			what:    fmt.Sprintf("%s, share of one core over %s", what, b.idle),
+			what: fmt.Sprintf("%s, share of one core over %s, in which others started %d processes and threads on this machine",
+				what, b.idle, f.strangers),
 			relinkd: fmt.Sprintf("%s %% (by the ticks of /proc/PID/stat %s %%)", significant(100*share), significant(100*f.ticks.Seconds()/b.idle.Seconds())),
 			limit:   fmt.Sprintf("≤ %g %%", 100*idleShare),
 			met:     verdict(share <= idleShare),
@@ -193,4 +206,20 @@ func (d *daemon) idle(ctx context.Context, period time.Duration) (cpu, ticks tim
 	}
 	ticksAfter, err := d.ticks()
 	return after - before, ticksAfter - ticksBefore, err
+}
+
+// started is how many processes and threads the machine has started since it did: the daemon gets an
+// event of each.
+func started() (int, error) {
+	content, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(content), "\nprocesses ")
+	line, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.Atoi(line)
+	if err != nil {
+		return 0, fmt.Errorf("cannot read in /proc/stat how many processes were started: %v", err)
+	}
+	return n, nil
 }
