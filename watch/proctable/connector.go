@@ -1,11 +1,10 @@
 package proctable
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -13,13 +12,12 @@ import (
 )
 
 // connector is a subscription to the process events of the kernel (CN_PROC,
-// drivers/connector/cn_proc.c).
+// drivers/connector/cn_proc.c). One goroutine waits for them, on a thread that the kernel wakes: the
+// runtime's poller would be woken by every event, also while nobody wants to know yet.
 type connector struct {
-	file *os.File // nonblocking, so that waiting for it is the runtime's affair
-	fd   int      // the same
-	raw  syscall.RawConn
-	buf  [4 << 10]byte // one message is 76 bytes
-	from unix.RawSockaddrNetlink
+	fd        int
+	interrupt int // an eventfd; readable once waiting is to end
+	mail      mail
 }
 
 // receiveBuffer holds 8 MiB of events that were not read yet: some ten thousand, for the kernel
@@ -49,33 +47,34 @@ func listen(buffer int) (*connector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no netlink connector: %w", err)
 	}
-	c := &connector{file: os.NewFile(uintptr(fd), "process events"), fd: fd}
+	interrupt, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("no eventfd: %w", err)
+	}
+	c := &connector{fd: fd, interrupt: interrupt}
 	if err := c.listen(buffer); err != nil {
-		c.file.Close()
+		c.release()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *connector) listen(buffer int) (err error) {
-	fd := c.fd
-	if c.raw, err = c.file.SyscallConn(); err != nil {
-		return err
-	}
+func (c *connector) listen(buffer int) error {
 	// Beyond net.core.rmem_max for who may administer the network.
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer); err != nil {
+	if unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
+		if err := unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer); err != nil {
 			return fmt.Errorf("cannot set the receive buffer: %w", err)
 		}
 	}
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: idxProc}); err != nil {
+	if err := unix.Bind(c.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: idxProc}); err != nil {
 		return fmt.Errorf("cannot join the process events: %w", err)
 	}
 	if err := c.request(); err != nil {
 		return err
 	}
 	program := filter()
-	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{
+	if err := unix.SetsockoptSockFprog(c.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{
 		Len:    uint16(len(program)),
 		Filter: &program[0],
 	}); err != nil {
@@ -96,34 +95,8 @@ func (c *connector) request() error {
 	if err != nil {
 		return fmt.Errorf("cannot ask for process events: %w", err)
 	}
-	if err := c.file.SetReadDeadline(time.Now().Add(ackWait)); err != nil {
-		return err
-	}
-	var answer *event
-	err = c.wait(func() bool {
-		for {
-			datagram, errno := c.receive()
-			if errno == unix.EAGAIN {
-				return false
-			}
-			if errno != 0 {
-				continue // ENOBUFS: the acknowledgement may still be there
-			}
-			for len(datagram) > 0 {
-				e, rest, err := cutEvent(datagram)
-				if err != nil {
-					break
-				}
-				if datagram = rest; e.kind == eventAck && e.ack.to == number+1 {
-					answer = &e
-					return true
-				}
-			}
-		}
-	})
+	answer, err := c.answer(number, time.Now().Add(ackWait))
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errNoAck
 	case err != nil:
 		return err
 	case answer.ack.errno != 0:
@@ -131,32 +104,82 @@ func (c *connector) request() error {
 	case answer.at < asked || answer.at > monotonic():
 		return errors.New("process events bear the time of another clock than ours, as in a time namespace")
 	}
-	return c.file.SetReadDeadline(time.Time{})
+	return nil
 }
 
-// wait calls ready whenever something may have arrived, beginning at once, until it returns true. An
-// error is one of the deadline, or of a file closed meanwhile.
-func (c *connector) wait(ready func() bool) error {
-	return c.raw.Read(func(uintptr) bool { return ready() })
-}
-
-// receive takes the next datagram, which is c.buf's until the next call. EAGAIN: there is none.
-// ENOBUFS: some were lost. Only the kernel's own messages count; another's are returned as empty.
-//
-// The call is made here because unix.Recvfrom allocates an address each time.
-func (c *connector) receive() ([]byte, unix.Errno) {
-	size := uint32(unsafe.Sizeof(c.from))
-	n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&c.buf)), uintptr(len(c.buf)),
-		unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&c.from)), uintptr(unsafe.Pointer(&size)))
-	switch {
-	case errno == unix.EINTR:
-		return nil, 0
-	case errno != 0:
-		return nil, errno
-	case c.from.Pid != 0: // root could have sent it, by mistake
-		return nil, 0
+// answer is the acknowledgement of request number, errNoAck when none comes in time.
+func (c *connector) answer(number uint32, deadline time.Time) (event, error) {
+	for {
+		n, errno := c.receive()
+		switch errno {
+		case 0, unix.ENOBUFS: // of what was lost it may be no part
+		case unix.EAGAIN:
+			left := time.Until(deadline)
+			if left <= 0 {
+				return event{}, errNoAck
+			}
+			if err := c.wait(left); err != nil {
+				return event{}, err
+			}
+		default:
+			return event{}, fmt.Errorf("cannot read process events: %w", errno)
+		}
+		for i := range n {
+			for datagram := c.mail.datagram(i); len(datagram) > 0; {
+				e, rest, err := cutEvent(datagram)
+				if err != nil {
+					break
+				}
+				if datagram = rest; e.kind == eventAck && e.ack.to == number+1 {
+					return e, nil
+				}
+			}
+		}
 	}
-	return c.buf[:n], 0
+}
+
+// wait waits until something has arrived, stop was called, or d is over.
+func (c *connector) wait(d time.Duration) error { return poll(d, c.interrupt, c.fd) }
+
+// rest waits until stop was called or d is over, whatever arrives.
+func (c *connector) rest(d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	return poll(d, c.interrupt)
+}
+
+// stop ends all waiting, now and later. It may be called from any goroutine before close returns.
+func (c *connector) stop() {
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	_, _ = unix.Write(c.interrupt, one[:]) // fails when it is readable already
+}
+
+// poll waits until one of fds is readable, or d is over.
+func poll(d time.Duration, fds ...int) error {
+	var set [2]unix.PollFd
+	for i, fd := range fds {
+		set[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	}
+	timeout := unix.NsecToTimespec(int64(d))
+	_, err := unix.Ppoll(set[:len(fds)], &timeout, nil)
+	if err != nil && err != unix.EINTR { // by a signal: the caller looks and comes back
+		return fmt.Errorf("cannot wait for process events: %w", err)
+	}
+	return nil
+}
+
+// receive takes the next datagrams into c.mail and returns how many there are. EAGAIN: there is none.
+// ENOBUFS: some were lost.
+func (c *connector) receive() (n int, _ unix.Errno) {
+	c.mail.prepare()
+	got, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&c.mail.headers)), mailSize,
+		unix.MSG_DONTWAIT, 0, 0)
+	if errno == unix.EINTR {
+		return 0, 0
+	}
+	return int(got), errno
 }
 
 // drop takes everything that has arrived and throws it away.
@@ -173,5 +196,10 @@ func (c *connector) drop() {
 func (c *connector) close() {
 	// Nobody waits for an answer, and nothing can be done when the request is lost.
 	_ = unix.Sendto(c.fd, message(opIgnore, 0), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-	c.file.Close()
+	c.release()
+}
+
+func (c *connector) release() {
+	unix.Close(c.fd)
+	unix.Close(c.interrupt)
 }

@@ -2,6 +2,7 @@ package proctable
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -27,7 +28,8 @@ type Follower struct {
 	// The next time when notify is to be called at once.
 	mark      fsys.ID
 	markAt    int       // processes; 0 for never
-	reachedAt time.Time // when that was
+	reached   bool      // they were, and notify was called
+	reachedAt time.Time // when the kernel told of the last of them
 }
 
 // Follow adds a follower, which counts nothing until Set. notify is called after every census that
@@ -70,7 +72,7 @@ func (f *Follower) Set(ids []fsys.ID) {
 // after which notify is called anyway.
 func (f *Follower) Mark(id fsys.ID, n int) {
 	f.t.mu.Lock()
-	f.mark, f.markAt, f.reachedAt = id, n, time.Time{}
+	f.mark, f.markAt, f.reached, f.reachedAt = id, n, false, time.Time{}
 	place, known := f.t.last.in[id]
 	late := known && f.t.source.sound && f.reaches(f.t.last.in, place, f.t.last.tally.counts[place])
 	f.t.mu.Unlock()
@@ -82,14 +84,26 @@ func (f *Follower) Mark(id fsys.ID, n int) {
 // reaches reports whether n processes at place are what Mark has asked for, and forgets that it did.
 // t.mu is held.
 func (f *Follower) reaches(in index, place, n int) bool {
-	if f.markAt == 0 || n < f.markAt {
+	if f.reached || f.markAt == 0 || n < f.markAt {
 		return false
 	}
 	if at, known := in[f.mark]; !known || at != place {
 		return false
 	}
-	f.markAt = 0
+	f.reached = true
 	return true
+}
+
+// distance is how many processes are missing to the mark. t.mu is held.
+func (f *Follower) distance(v *view) int {
+	if f.markAt == 0 {
+		return math.MaxInt32
+	}
+	if f.reached {
+		return 0
+	}
+	n, _ := v.of(f.mark)
+	return max(0, f.markAt-n)
 }
 
 // Acted tells that what notify was called for at once has been done. It returns how long that took,

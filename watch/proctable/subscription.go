@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"runtime"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -108,29 +108,56 @@ func (t *Table) listen(ctx context.Context) error {
 	}
 	t.attach(conn)
 	defer t.detach()
-	interrupt := context.AfterFunc(ctx, func() { conn.file.SetReadDeadline(time.Now()) })
-	defer interrupt()
-	for {
-		if err := conn.file.SetReadDeadline(time.Now().Add(heartbeat)); err != nil {
+	stopped := make(chan struct{})
+	defer func() { <-stopped }()
+	over, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer close(stopped)
+		<-over.Done()
+		conn.stop()
+	}()
+	for ctx.Err() == nil {
+		if err := conn.wait(heartbeat); err != nil {
 			return err
 		}
-		if ctx.Err() != nil {
-			return nil
+		if err := conn.rest(t.leisure()); err != nil {
+			return err
 		}
-		var failed error
-		err := conn.wait(func() bool {
-			failed = t.read()
-			return failed != nil
-		})
-		switch {
-		case failed != nil:
-			return failed
-		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
-			return fmt.Errorf("cannot wait for process events: %w", err)
-		case !t.eventsWanted():
+		if err := t.read(); err != nil {
+			return err
+		}
+		if !t.eventsWanted() {
 			return errUnwanted
 		}
 	}
+	return nil
+}
+
+// How long events may lie unread when no process can matter yet. Being woken costs more than reading:
+// a storm of processes that are none of ours would be felt.
+const (
+	mostLeisure  = 5 * time.Millisecond
+	leastLeisure = time.Millisecond
+	// fastest is the least time between the beginnings of two processes that is reckoned with: three
+	// times what two cores can do with a program of a few bytes.
+	fastest = 80 * time.Microsecond
+)
+
+// leisure is how long what has arrived may wait for more: as long as it must take at least until a
+// follower's mark is reached.
+func (t *Table) leisure() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d := mostLeisure
+	for _, f := range t.followers {
+		d = min(d, time.Duration(f.distance(&t.last))*fastest)
+	}
+	if d < leastLeisure {
+		d = 0
+	}
+	t.rested = d
+	return d
 }
 
 // read counts what events have arrived.
@@ -154,12 +181,12 @@ func (t *Table) drain() (more bool, err error) {
 	if t.conn == nil {
 		return false, nil
 	}
-	for range eventsAtOnce {
+	for range eventsAtOnce / mailSize {
 		asOf := time.Now()
-		datagram, errno := t.conn.receive()
+		n, errno := t.conn.receive()
 		switch errno {
 		case 0:
-			t.count(datagram)
+			t.count(n)
 			continue
 		case unix.EAGAIN:
 			t.isAsOf(asOf)
@@ -173,15 +200,23 @@ func (t *Table) drain() (more bool, err error) {
 	return true, nil
 }
 
-// count counts the events of a datagram. counting is held.
-func (t *Table) count(datagram []byte) {
-	for len(datagram) > 0 {
-		e, rest, err := cutEvent(datagram)
-		if err != nil {
-			t.lost()
-			return
+// count counts the events of the n datagrams that were received. counting is held.
+func (t *Table) count(n int) {
+	t.batch = t.batch[:0]
+	for i := range n {
+		for datagram := t.conn.mail.datagram(i); len(datagram) > 0; {
+			e, rest, err := cutEvent(datagram)
+			if err != nil {
+				t.lost()
+				return
+			}
+			if datagram = rest; e.kind >= eventFork {
+				t.batch = append(t.batch, e)
+			}
 		}
-		if datagram = rest; e.kind < eventFork {
+	}
+	for i, e := range t.batch {
+		if outdated(t.batch, i) {
 			continue
 		}
 		if c := t.live.apply(e, t.census.executable); c.from != c.to {
@@ -191,7 +226,24 @@ func (t *Table) count(datagram []byte) {
 	for _, f := range t.reached {
 		f.notify()
 	}
+	if len(t.reached) > 0 {
+		// Whom it concerns goes on at once, on this very thread, and others read on: to wake another
+		// thread for it takes as long as all that it has to do.
+		runtime.Gosched()
+	}
 	t.reached = t.reached[:0]
+}
+
+// outdated reports whether a later event of the batch is about the same process. An event means that
+// the process has to be looked at, and for both that is now. Most processes of a storm have ended when
+// their beginning is read.
+func outdated(batch []event, i int) bool {
+	for _, later := range batch[i+1:] {
+		if later.pid == batch[i].pid {
+			return true
+		}
+	}
+	return false
 }
 
 // change makes what an event written at has changed known, and notes in reached whom it reaches a mark
@@ -212,7 +264,7 @@ func (t *Table) change(c change, at int64) {
 	if t.source.sound { // else it may have grown by those whose end was lost
 		t.last.peaks[c.to] = max(t.last.peaks[c.to], n)
 	}
-	t.late.add(t.clock.since(at), time.Now())
+	t.late.add(t.clock.since(at)-t.rested, time.Now())
 	for _, f := range t.watchers[c.to] {
 		f.started++
 		if f.reaches(t.last.in, c.to, n) {

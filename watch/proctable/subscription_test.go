@@ -71,26 +71,22 @@ func until(t testing.TB, what string, so func() bool) {
 	}
 }
 
-// settled waits until a follower has the counts of executables that there are, by hand.
+// settled waits until a follower has the counts of executables that are wanted, and a count by hand has
+// them too.
 func settled(t testing.TB, what string, f *Follower, paths []string, ids []fsys.ID, want ...int) {
 	t.Helper()
 	got := make([]int, len(ids))
-	deadline := time.Now().Add(30 * time.Second)
-	for {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Microsecond) {
 		c := f.Counts()
 		for i, id := range ids {
 			got[i] = c.Of(id)
 		}
-		if c.Fresh && slices.Equal(got, want) {
-			break
+		if c.Fresh && slices.Equal(got, want) && slices.Equal(countByHand(t, paths...), want) {
+			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: counted %v, want %v", what, got, want)
+			t.Fatalf("%s: counted %v, and %v by hand, want %v", what, got, countByHand(t, paths...), want)
 		}
-		time.Sleep(100 * time.Microsecond)
-	}
-	if hand := countByHand(t, paths...); !slices.Equal(hand, got) {
-		t.Fatalf("%s: counted %v, but %v by hand", what, got, hand)
 	}
 }
 

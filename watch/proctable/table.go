@@ -47,6 +47,7 @@ type Table struct {
 	clock    clock
 	conn     *connector // nil while no events come
 	live     live
+	batch    []event     // those that are being counted
 	reached  []*Follower // whom an event has reached a mark of, to be told
 
 	mu        sync.Mutex
@@ -60,8 +61,9 @@ type Table struct {
 	gap       time.Duration // from the beginning of the last census but one to the end of the last; 0 when events came between
 	censuses  int
 	source    source
-	telling   bool   // Run knows that some followers are to be told
-	late      window // of how long events took until they were counted, or acted upon
+	telling   bool          // Run knows that some followers are to be told
+	rested    time.Duration // how long what is read was left unread on purpose
+	late      window        // of how long events took until they were counted, or acted upon
 }
 
 // New opens procfs and counts nothing yet. Close releases what it holds.
