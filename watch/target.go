@@ -204,13 +204,16 @@ func (t *target) run(ctx context.Context, active bool) error {
 	}
 }
 
-// glance is how often the loop looks without being told: nothing tells of an unmount, nor of events
-// that were lost. 0 is for never.
+// glance is how often the loop looks without being told, 0 for never: nothing tells of an unmount or a
+// write through mmap(2), nor of anything when the directory cannot be watched.
 func (t *target) glance() time.Duration {
-	if !t.active || t.released {
+	switch {
+	case !t.active || t.released:
 		return 0
+	case t.deaf != "":
+		return time.Second
 	}
-	return time.Second
+	return 5 * time.Second
 }
 
 // sooner is due or, if that is sooner, the instant after again from now; 0 and the zero time are never.

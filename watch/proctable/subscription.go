@@ -15,8 +15,9 @@ import (
 const (
 	// eventsAtOnce is how many messages are read before others get their turn.
 	eventsAtOnce = 1024
-	// heartbeat is how often the reader looks up when no event comes.
-	heartbeat = time.Second
+	// heartbeat is how often the reader looks up when no event comes. Each time costs more than it
+	// seems: it wakes the whole runtime.
+	heartbeat = 5 * time.Second
 	// retryEvents is how often events are asked for again when they are not to be had.
 	retryEvents = time.Minute
 )
@@ -52,6 +53,9 @@ func (t *Table) runEvents(ctx context.Context) error {
 		}
 		if ctx.Err() != nil {
 			break
+		}
+		if err == nil {
+			continue // events are wanted otherwise
 		}
 		if anew = errors.Is(err, errSilent) && !anew; !anew {
 			t.without(err)
@@ -100,7 +104,8 @@ func (t *Table) pause(ctx context.Context, switchedOnly bool) {
 	}
 }
 
-// listen subscribes, and reads events until that fails. It returns why.
+// listen subscribes, and reads events until that fails; it returns why. nil is for when ctx has ended or
+// events are wanted otherwise.
 func (t *Table) listen(ctx context.Context) error {
 	conn, err := subscribe(t.buffer)
 	if err != nil {
@@ -114,12 +119,20 @@ func (t *Table) listen(ctx context.Context) error {
 	defer cancel()
 	go func() {
 		defer close(stopped)
-		<-over.Done()
+		select {
+		case <-over.Done():
+		case <-t.switched:
+		}
 		conn.stop()
 	}()
-	for ctx.Err() == nil {
+	for {
 		if err := conn.wait(heartbeat); err != nil {
 			return err
+		}
+		select {
+		case <-stopped:
+			return nil
+		default:
 		}
 		if err := conn.rest(t.leisure()); err != nil {
 			return err
@@ -127,11 +140,7 @@ func (t *Table) listen(ctx context.Context) error {
 		if err := t.read(); err != nil {
 			return err
 		}
-		if !t.eventsWanted() {
-			return errUnwanted
-		}
 	}
-	return nil
 }
 
 // How long events may lie unread when no process can matter yet. Being woken costs more than reading:
