@@ -36,6 +36,7 @@ var rules = map[string]rule{
 	"control":           {[]string{"config", "fsys", "watch"}, nil, "it shows and passes on; what acts is reached through watch alone"},
 	"demo":              {[]string{"control", "fsys", "internal/standin", "watch"}, nil, "it runs relinkd from outside, as an administrator does; of watch it takes the status document"},
 	"cmd/relinkd":       {[]string{"config", "control", "demo", "watch"}, nil, "it puts the parts together; what acts is reached through watch alone"},
+	"internal/peers":    {[]string{"control", "fsys", "internal/standin", "linker", "pool", "watch", "watch/proctable"}, nil, "it measures relinkd from outside, and the parts that have a limit of their own; of watch it takes the status document"},
 	"internal/simulate": {[]string{"pool"}, []string{}, "it plays the policy in virtual time, and touches nothing real"},
 	"internal/standin":  {nil, []string{}, "it is a few bytes of machine code"},
 	"internal/fstest":   {nil, []string{unix}, "it is below the tests of all others"},

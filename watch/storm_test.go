@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -222,4 +223,29 @@ func BenchmarkExecToLink(b *testing.B) {
 	b.ReportMetric(at(0.99), "p99-ns")
 	b.ReportMetric(at(1), "max-ns")
 	b.ReportMetric(0, "ns/op")
+}
+
+// Processes that are none of relinkd's business change nothing that it counts, however many they are.
+func TestForeignStorm(t *testing.T) {
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	const ours = 20
+	for range ours {
+		hold(t, s.path)
+	}
+	d.waitFor("counted", func(st TargetStatus) bool { return st.Processes == ours })
+	foreign, err := exec.LookPath("true")
+	must(t, err)
+	l := startLoad(t, load{Path: foreign, For: 2 * time.Second})
+	spawns := l.wait().Spawns
+	hold(t, s.path)
+	st := d.waitFor("one more is counted", func(st TargetStatus) bool { return st.Processes == ours+1 })
+	if hand := countByHand(t, s)[st.Current]; hand != ours+1 || st.PeakCopyProcesses != ours+1 || st.Rotations != 0 {
+		t.Errorf("%d by hand, after %d foreign processes: %+v", hand, spawns, st)
+	}
+	if spawns < 100 {
+		t.Errorf("%d foreign processes: this proves nothing", spawns)
+	}
 }

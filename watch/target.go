@@ -213,7 +213,7 @@ func (t *target) glance() time.Duration {
 	case t.deaf != "":
 		return time.Second
 	}
-	return 5 * time.Second
+	return 10 * time.Second
 }
 
 // sooner is due or, if that is sooner, the instant after again from now; 0 and the zero time are never.

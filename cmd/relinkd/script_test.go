@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"standin":    cmdStandin,
 			"rests":      cmdRests,
 			"hold":       cmdHold,
+			"isolate":    cmdIsolate,
 			"daemon":     cmdDaemon,
 			"signal":     cmdSignal,
 			"stop":       cmdStop,
@@ -153,8 +155,9 @@ type daemonKey struct{}
 
 // scriptDaemon is the daemon of a script, which has one at a time.
 type scriptDaemon struct {
-	cmd  *exec.Cmd
-	done chan error // takes what Wait returned
+	namespaces uintptr // of its own, that the next one is to have: CLONE_NEWNET
+	cmd        *exec.Cmd
+	done       chan error // takes what Wait returned
 }
 
 func (d *scriptDaemon) kill() {
@@ -193,10 +196,21 @@ func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: d.namespaces}
 	ts.Check(cmd.Start())
 	d.cmd, d.done = cmd, make(chan error, 1)
 	go func() { d.done <- cmd.Wait() }()
 	ts.Defer(d.kill)
+}
+
+// isolate net|pid|none: the next daemon runs in such a namespace of its own.
+func cmdIsolate(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1, "isolate net|pid|none")
+	flags, known := map[string]uintptr{"net": unix.CLONE_NEWNET, "pid": unix.CLONE_NEWPID, "none": 0}[args[0]]
+	if !known {
+		ts.Fatalf("no such namespace: %s", args[0])
+	}
+	ts.Value(daemonKey{}).(*scriptDaemon).namespaces = flags
 }
 
 // signal NAME: the daemon gets the signal.

@@ -118,7 +118,7 @@ func (c *connector) answer(number uint32, deadline time.Time) (event, error) {
 			if left <= 0 {
 				return event{}, errNoAck
 			}
-			if err := c.wait(left); err != nil {
+			if _, err := c.wait(left); err != nil {
 				return event{}, err
 			}
 		default:
@@ -138,15 +138,16 @@ func (c *connector) answer(number uint32, deadline time.Time) (event, error) {
 	}
 }
 
-// wait waits until something has arrived, stop was called, or d is over.
-func (c *connector) wait(d time.Duration) error { return poll(d, c.interrupt, c.fd) }
+// wait waits until something has arrived, stop was called, or d is over, which alone it is false for.
+func (c *connector) wait(d time.Duration) (bool, error) { return poll(d, c.interrupt, c.fd) }
 
 // rest waits until stop was called or d is over, whatever arrives.
 func (c *connector) rest(d time.Duration) error {
 	if d == 0 {
 		return nil
 	}
-	return poll(d, c.interrupt)
+	_, err := poll(d, c.interrupt)
+	return err
 }
 
 // stop ends all waiting, now and later. It may be called from any goroutine before close returns.
@@ -157,17 +158,17 @@ func (c *connector) stop() {
 }
 
 // poll waits until one of fds is readable, or d is over.
-func poll(d time.Duration, fds ...int) error {
+func poll(d time.Duration, fds ...int) (readable bool, _ error) {
 	var set [2]unix.PollFd
 	for i, fd := range fds {
 		set[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	}
 	timeout := unix.NsecToTimespec(int64(d))
-	_, err := unix.Ppoll(set[:len(fds)], &timeout, nil)
+	n, err := unix.Ppoll(set[:len(fds)], &timeout, nil)
 	if err != nil && err != unix.EINTR { // by a signal: the caller looks and comes back
-		return fmt.Errorf("cannot wait for process events: %w", err)
+		return false, fmt.Errorf("cannot wait for process events: %w", err)
 	}
-	return nil
+	return n > 0, nil
 }
 
 // receive takes the next datagrams into c.mail and returns how many there are. EAGAIN: there is none.

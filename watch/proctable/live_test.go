@@ -44,9 +44,12 @@ func newTracked(n int) *tracked {
 	return r
 }
 
-func (r *tracked) tell(w world, e event) {
-	if c := r.apply(e, w.executable); c.from != c.to {
-		c.correct(r.counts)
+// tell applies events that were read at once.
+func (r *tracked) tell(w world, batch []event) {
+	for i, e := range batch {
+		if !outdated(batch, i) {
+			r.apply(e, w.executable).correct(r.counts)
+		}
 	}
 }
 
@@ -115,9 +118,10 @@ func anyOrder(t *testing.T, seed uint64) {
 		for range random.IntN(30) {
 			if random.IntN(2) == 0 {
 				happen()
-			} else if len(queue) > 0 {
-				r.tell(w, queue[0])
-				queue = queue[1:]
+			} else {
+				n := random.IntN(len(queue) + 1)
+				r.tell(w, queue[:n])
+				queue = queue[n:]
 			}
 		}
 	}
@@ -126,9 +130,8 @@ func anyOrder(t *testing.T, seed uint64) {
 	for round := range 20 {
 		r.census(w, now, some, some)
 		some()
-		for ; len(queue) > 0; queue = queue[1:] {
-			r.tell(w, queue[0])
-		}
+		r.tell(w, queue)
+		queue = nil
 		r.check(t, fmt.Sprint("seed ", seed, ", round ", round), w)
 		if r.silent(now.Add(2 * suspicion)) {
 			t.Fatalf("seed %d: every event was told, yet the kernel is said to be silent", seed)
@@ -163,9 +166,7 @@ func TestSilence(t *testing.T) {
 			}
 			c.unheard(w)
 			r.census(w, now, nothing, nothing)
-			for _, e := range c.told {
-				r.tell(w, e)
-			}
+			r.tell(w, c.told)
 			if r.silent(now.Add(suspicion)) {
 				t.Error("silent before an event could have come")
 			}

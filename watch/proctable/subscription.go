@@ -126,7 +126,8 @@ func (t *Table) listen(ctx context.Context) error {
 		conn.stop()
 	}()
 	for {
-		if err := conn.wait(heartbeat); err != nil {
+		arrived, err := conn.wait(heartbeat)
+		if err != nil {
 			return err
 		}
 		select {
@@ -134,8 +135,10 @@ func (t *Table) listen(ctx context.Context) error {
 			return nil
 		default:
 		}
-		if err := conn.rest(t.leisure()); err != nil {
-			return err
+		if arrived {
+			if err := conn.rest(t.leisure()); err != nil {
+				return err
+			}
 		}
 		if err := t.read(); err != nil {
 			return err
