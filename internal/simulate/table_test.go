@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"bytes"
 	"flag"
 	"os"
 	"sync"
@@ -109,5 +110,19 @@ func TestSeed(t *testing.T) {
 	}
 	if cmp.Equal(first, run(8)) {
 		t.Error("another seed changes nothing")
+	}
+}
+
+func TestREADMEQuotesTheTable(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := os.ReadFile("testdata/table.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(readme, table) {
+		t.Error("README.md does not contain testdata/table.md as it is: paste it anew")
 	}
 }
