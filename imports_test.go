@@ -26,20 +26,22 @@ type rule struct {
 }
 
 var rules = map[string]rule{
-	"fsys":              {nil, []string{unix}, "it is the seam to the file system, below all that changes files"},
-	"pool":              {[]string{"fsys"}, []string{unix, errgroup}, "it acts on copies, and knows nothing of events, configuration or what leads to a copy"},
-	"linker":            {[]string{"fsys", "pool"}, []string{unix}, "it acts on path and the private link, and knows nothing of events or configuration; of pool it takes the copies' names"},
-	"config":            {[]string{"pool"}, nil, "it reads what an administrator says; of pool it takes the copies' names and their greatest number"},
-	"watch/install":     {[]string{"fsys"}, nil, "it tells what it sees, and has no use for what acts or decides"},
-	"watch/proctable":   {[]string{"fsys"}, []string{unix, errgroup, zerolog}, "it tells what it counts, and has no use for what acts or decides"},
-	"watch":             {[]string{"config", "fsys", "linker", "pool", "watch/install", "watch/proctable"}, nil, "it decides; who asks it, and how, is not its business"},
-	"control":           {[]string{"config", "fsys", "watch"}, nil, "it shows and passes on; what acts is reached through watch alone"},
-	"demo":              {[]string{"control", "fsys", "internal/standin", "watch"}, nil, "it runs relinkd from outside, as an administrator does; of watch it takes the status document"},
-	"cmd/relinkd":       {[]string{"config", "control", "demo", "watch"}, nil, "it puts the parts together; what acts is reached through watch alone"},
-	"internal/peers":    {[]string{"control", "fsys", "internal/standin", "linker", "pool", "watch", "watch/proctable"}, nil, "it measures relinkd from outside, and the parts that have a limit of their own; of watch it takes the status document"},
-	"internal/simulate": {[]string{"pool"}, []string{}, "it plays the policy in virtual time, and touches nothing real"},
-	"internal/standin":  {nil, []string{}, "it is a few bytes of machine code"},
-	"internal/fstest":   {nil, []string{unix}, "it is below the tests of all others"},
+	"fsys":                  {nil, []string{unix}, "it is the seam to the file system, below all that changes files"},
+	"pool":                  {[]string{"fsys"}, []string{unix, errgroup}, "it acts on copies, and knows nothing of events, configuration or what leads to a copy"},
+	"linker":                {[]string{"fsys", "pool"}, []string{unix}, "it acts on path and the private link, and knows nothing of events or configuration; of pool it takes the copies' names"},
+	"config":                {[]string{"pool"}, nil, "it reads what an administrator says; of pool it takes the copies' names and their greatest number"},
+	"watch/install":         {[]string{"fsys"}, nil, "it tells what it sees, and has no use for what acts or decides"},
+	"watch/proctable":       {[]string{"fsys"}, []string{unix, errgroup, zerolog}, "it tells what it counts, and has no use for what acts or decides"},
+	"watch":                 {[]string{"config", "fsys", "linker", "pool", "watch/install", "watch/proctable"}, nil, "it decides; who asks it, and how, is not its business"},
+	"control":               {[]string{"config", "fsys", "watch"}, nil, "it shows and passes on; what acts is reached through watch alone"},
+	"demo":                  {[]string{"control", "fsys", "internal/standin", "watch"}, nil, "it runs relinkd from outside, as an administrator does; of watch it takes the status document"},
+	"cmd/relinkd":           {[]string{"config", "control", "demo", "watch"}, nil, "it puts the parts together; what acts is reached through watch alone"},
+	"internal/peers":        {[]string{"control", "fsys", "internal/standin", "linker", "pool", "watch", "watch/proctable"}, nil, "it measures relinkd from outside, and the parts that have a limit of their own; of watch it takes the status document"},
+	"internal/simulate":     {[]string{"pool"}, []string{}, "it plays the policy in virtual time, and touches nothing real"},
+	"internal/standin":      {nil, []string{}, "it is a few bytes of machine code"},
+	"internal/fstest":       {nil, []string{unix}, "it is below the tests of all others"},
+	"internal/faults":       {nil, []string{}, "tests of all others write down what they have shown"},
+	"internal/faults/table": {[]string{"internal/faults"}, []string{}, "it makes a page of that"},
 }
 
 // forks are the packages of the program that may import os/exec. The daemon never forks: a child has
