@@ -5,7 +5,6 @@ package linker
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -79,7 +78,7 @@ func trusted(private *fsys.Dir) error {
 	if err != nil {
 		return err
 	}
-	if info.UID != 0 && info.UID != uint32(os.Geteuid()) {
+	if !info.Ours() {
 		return fmt.Errorf("%s belongs to user %d, not to relinkd: move it away", private.Path(), info.UID)
 	}
 	if info.Mode&0o022 != 0 {

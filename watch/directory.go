@@ -12,7 +12,6 @@ import (
 	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
-	"relinkd/watch/install"
 )
 
 // checkWatch asks once a second whether events still come: an unmount ends them without a word.
@@ -49,7 +48,7 @@ func (t *target) open() error {
 		t.cancelWork()
 		t.unload()
 	}
-	if err := install.CheckOwners(t.cfg.Path); err != nil {
+	if err := fsys.CheckDir(t.dirPath()); err != nil {
 		return err
 	}
 	link, err := linker.Open(t.cfg.Path, t.fs)

@@ -38,13 +38,13 @@ func complete(f *os.File, file fsys.Info, dir string) (leased bool, err error) {
 	if !file.IsRegular() {
 		return false, fmt.Errorf("%s is %s, not a regular file; install the executable there", f.Name(), kind(file))
 	}
-	if !ours(file) {
+	if !file.Ours() {
 		return false, fmt.Errorf("%s belongs to uid %d; try: chown %d %s", f.Name(), file.UID, os.Geteuid(), f.Name())
 	}
 	if file.Perm()&0o022 != 0 {
 		return false, fmt.Errorf("%s can be written by others than its owner (mode %04o); try: chmod go-w %s", f.Name(), file.Perm(), f.Name())
 	}
-	if err := checkDirs(dir, ours(file)); err != nil {
+	if err := fsys.CheckDir(dir); err != nil {
 		return false, err
 	}
 	leased, err = lease(f)
