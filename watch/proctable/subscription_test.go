@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -411,5 +412,49 @@ func TestNamespaces(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What nobody counts does not even reach this process: threads, and changes of credentials or names.
+func TestFilter(t *testing.T) {
+	needEvents(t)
+	conn, err := subscribe(receiveBuffer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.close()
+	threads := make(chan struct{})
+	for range 8 { // goroutines that end with their thread
+		go func() {
+			runtime.LockOSThread()
+			threads <- struct{}{}
+		}()
+		<-threads
+	}
+	m := newMaster(t)
+	pid := int32(m.start(files(t, "", 1)[0]))
+	m.stop(int(pid))
+	var seen []eventKind
+	until(t, "the process has begun and ended", func() bool {
+		n, errno := conn.receive()
+		if errno != 0 && errno != unix.EAGAIN {
+			t.Fatal(errno)
+		}
+		for i := range n {
+			e, rest, err := cutEvent(conn.mail.datagram(i))
+			if err != nil || len(rest) > 0 {
+				t.Fatalf("%v, %d bytes left", err, len(rest))
+			}
+			if e.kind < eventFork {
+				t.Errorf("passed the filter: % x", conn.mail.datagram(i))
+			}
+			if e.pid == pid {
+				seen = append(seen, e.kind)
+			}
+		}
+		return len(seen) == 3
+	})
+	if !slices.Equal(seen, []eventKind{eventFork, eventExec, eventExit}) {
+		t.Errorf("the process's events were %v", seen)
 	}
 }
