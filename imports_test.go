@@ -29,7 +29,7 @@ var rules = map[string]rule{
 	"fsys":                  {nil, []string{unix}, "it is the seam to the file system, below all that changes files"},
 	"pool":                  {[]string{"fsys"}, []string{unix, errgroup}, "it acts on copies, and knows nothing of events, configuration or what leads to a copy"},
 	"linker":                {[]string{"fsys", "pool"}, []string{unix}, "it acts on path and the private link, and knows nothing of events or configuration; of pool it takes the copies' names"},
-	"config":                {[]string{"pool"}, nil, "it reads what an administrator says; of pool it takes the copies' names and their greatest number"},
+	"config":                {[]string{"fsys", "pool"}, nil, "it reads what an administrator says; of pool it takes the copies' names and their greatest number, of fsys who may own a file"},
 	"watch/install":         {[]string{"fsys"}, nil, "it tells what it sees, and has no use for what acts or decides"},
 	"watch/proctable":       {[]string{"fsys"}, []string{unix, errgroup, zerolog}, "it tells what it counts, and has no use for what acts or decides"},
 	"watch":                 {[]string{"config", "fsys", "linker", "pool", "watch/install", "watch/proctable"}, nil, "it decides; who asks it, and how, is not its business"},

@@ -6,15 +6,19 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 	"golang.org/x/sys/unix"
+
+	"relinkd/fsys"
 )
 
-// readFile returns the bytes of the configuration file. Who can write that file decides what a root
-// daemon does, so it must belong to root or to the user running relinkd, and nobody else may write
-// it. The checks are made on the open file: a symbolic link to it is fine.
+// readFile returns the bytes of the configuration file. Who can write that file, or put another in its
+// place, decides what a root daemon does: it and every directory on the way to it must belong to root
+// or to the user running relinkd, and nobody else may write to them. A symbolic link to it is fine, if
+// the same is true of where that leads.
 func readFile(name string) ([]byte, *Problem) {
 	refuse := func(found, allowed string) ([]byte, *Problem) {
 		return nil, &Problem{File: name, Found: found, Allowed: allowed}
@@ -41,6 +45,16 @@ func readFile(name string) ([]byte, *Problem) {
 		return refuse(fmt.Sprintf("a file of user %d", st.Uid), "a file of root or of the user running relinkd: chown root "+name)
 	case st.Mode&0o022 != 0:
 		return refuse(fmt.Sprintf("a file that others than its owner may write (mode %04o)", st.Mode&0o7777), "a file that only its owner may write: chmod go-w "+name)
+	}
+	path, err := filepath.Abs(name)
+	if err == nil {
+		err = fsys.CheckFile(path)
+	}
+	if err != nil {
+		if owner := new(fsys.OwnerError); errors.As(err, &owner) {
+			return refuse("that "+owner.What, "directories that only root or the user running relinkd may write to: "+owner.Try)
+		}
+		return refuse(fmt.Sprintf("that it cannot be told who may replace it (%v)", err), "a file that stays where it is")
 	}
 	data, err := io.ReadAll(f)
 	if err != nil {

@@ -8,10 +8,14 @@ import (
 	"testing"
 )
 
-// write makes a configuration file that only its owner may write and returns its path.
+// write makes a configuration file that only its owner may write or replace and returns its path.
 func write(t testing.TB, text string) string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "relinkd.toml")
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "relinkd.toml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -151,11 +151,22 @@ func TestFileProblems(t *testing.T) {
 		{"names that only look alike", "\n[target.a]\npath = \"/opt/imapd_17\"\n[target.b]\npath = \"/srv/imapd_017\"\n[target.c]\npath = \"/opt/imapds\"\n[target.d]\npath = \"/opt/imapd_000\"", nil},
 
 		{"state.dir in the install directory", "\n[state]\ndir = \"/opt/deep/state\"", []string{
-			`relinkd.toml:4: state.dir: found "/opt/deep/state", which is inside /opt of target imapd, allowed: a directory outside it`}},
+			`relinkd.toml:4: state.dir: found "/opt/deep/state", which is inside /opt of target imapd, allowed: a path outside it`}},
 		{"install directory around the default state.dir", "[target.imapd]\npath = \"/var/lib/relinkd/imapd\"", []string{
 			`relinkd.toml:2: target.imapd.path: found "/var/lib/relinkd/imapd", a directory that holds state.dir (/var/lib/relinkd), allowed: another directory, or another state.dir`}},
 		{"no word of the default state.dir when another is refused", "[target.imapd]\npath = \"/var/lib/relinkd/imapd\"\n[state]\ndir = \"state\"", []string{
 			`relinkd.toml:4: state.dir: found "state", allowed: ` + plainPath}},
+		{"the socket in the install directory", "\n[control]\nsocket = \"/opt/imapd_001\"", []string{
+			`relinkd.toml:4: control.socket: found "/opt/imapd_001", which is inside /opt of target imapd, allowed: a path outside it`}},
+		{"the socket in the state directory", "\n[control]\nsocket = \"/var/lib/relinkd/imapd.released\"", []string{
+			`relinkd.toml:4: control.socket: found the socket "/var/lib/relinkd/imapd.released" inside the state directory "/var/lib/relinkd", allowed: one outside the other`}},
+		{"the state directory around the socket", "\n[state]\ndir = \"/run/relinkd\"", []string{
+			`relinkd.toml:4: state.dir: found the socket "/run/relinkd/relinkd.sock" inside the state directory "/run/relinkd", allowed: one outside the other`}},
+		{"the kernel's own files", "[target.imapd]\npath = \"/proc/1/root/opt/imapd\"\n[control]\nsocket = \"/dev/relinkd\"\n[state]\ndir = \"/sys/kernel/debug\"", []string{
+			`relinkd.toml:2: target.imapd.path: found "/proc/1/root/opt/imapd", which is in /proc, allowed: a path on a file system for files`,
+			`relinkd.toml:4: control.socket: found "/dev/relinkd", which is in /dev, allowed: a path on a file system for files`,
+			`relinkd.toml:6: state.dir: found "/sys/kernel/debug", which is in /sys, allowed: a path on a file system for files`}},
+		{"shared memory", "[target.imapd]\npath = \"/dev/shm/bin/imapd\"\n[state]\ndir = \"/dev/shm/state\"", nil},
 		{"state.dir beside the install directory", "\n[state]\ndir = \"/optional\"", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

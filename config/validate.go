@@ -25,9 +25,13 @@ func (l *loader) validate(c *Config) {
 				l.apart(other, t)
 			}
 			placed = append(placed, t)
-			l.stateOutside(c.State.Dir, t)
+			l.outsideInstall([]string{"state", "dir"}, c.State.Dir, resolvedDir(c.State.Dir), t)
+			l.outsideInstall([]string{"control", "socket"}, c.Control.Socket, resolved(c.Control.Socket), t)
 		}
 	}
+	l.realFiles([]string{"state", "dir"}, c.State.Dir, resolvedDir(c.State.Dir))
+	l.realFiles([]string{"control", "socket"}, c.Control.Socket, resolved(c.Control.Socket))
+	l.apartFromState(c)
 	l.group(c.Control.Group)
 }
 
@@ -60,7 +64,10 @@ func (l *loader) place(t *Target) bool {
 		}
 		t.Path = path
 	}
-	if slices.Contains(strings.Split(t.Path, "/"), privateDir) {
+	if !l.realFiles(key, t.Path, resolved(t.Path)) {
+		return false
+	}
+	if slices.Contains(strings.Split(resolved(t.Path), "/"), privateDir) {
 		l.report(key, fmt.Sprintf("%q, which is in relinkd's own directory", t.Path), "the installed name of an executable")
 		return false
 	}
@@ -102,18 +109,69 @@ func reservedBy(name string) string {
 	return fmt.Sprintf("another name than %s and %s, with or without a suffix after a dot", name, pool.CopyName(name, 1))
 }
 
-// stateOutside reports a state directory in or below a target's install directory, which belongs to
-// the packages.
-func (l *loader) stateOutside(dir string, t *Target) {
+// realFiles reports a path, really at real, among the kernel's own files, where nothing that is made
+// lasts. It returns whether path is elsewhere.
+func (l *loader) realFiles(key []string, path, real string) bool {
+	for _, dir := range []string{"/proc", "/sys", "/dev"} {
+		if !l.refused[dotted(key...)] && below(real, dir) && !below(real, "/dev/shm") {
+			l.report(key, fmt.Sprintf("%q, which is in %s", path, dir), "a path on a file system for files")
+			return false
+		}
+	}
+	return true
+}
+
+// outsideInstall reports a place of relinkd's own, the setting key, that is really at real, in or below
+// a target's install directory, which belongs to the packages.
+func (l *loader) outsideInstall(key []string, path, real string, t *Target) {
 	install := filepath.Dir(t.Path)
-	if l.refused["state.dir"] || dir != install && !strings.HasPrefix(dir, strings.TrimSuffix(install, "/")+"/") {
+	if l.refused[dotted(key...)] || !below(real, resolvedDir(install)) {
 		return
 	}
-	if l.given("state", "dir") {
-		l.report([]string{"state", "dir"}, fmt.Sprintf("%q, which is inside %s of target %s", dir, install, t.Name), "a directory outside it")
+	if l.given(key...) {
+		l.report(key, fmt.Sprintf("%q, which is inside %s of target %s", path, install, t.Name), "a path outside it")
 		return
 	}
-	l.report([]string{"target", t.Name, "path"}, fmt.Sprintf("%q, a directory that holds state.dir (%s)", t.Path, dir), "another directory, or another state.dir")
+	name := dotted(key...)
+	l.report([]string{"target", t.Name, "path"}, fmt.Sprintf("%q, a directory that holds %s (%s)", t.Path, name, path), "another directory, or another "+name)
+}
+
+// apartFromState reports a socket in the state directory, where it could have the name of a file that
+// relinkd keeps there.
+func (l *loader) apartFromState(c *Config) {
+	if l.refused["state.dir"] || l.refused["control.socket"] || !below(resolved(c.Control.Socket), resolvedDir(c.State.Dir)) {
+		return
+	}
+	key := []string{"control", "socket"}
+	if !l.given(key...) {
+		key = []string{"state", "dir"}
+	}
+	l.report(key, fmt.Sprintf("the socket %q inside the state directory %q", c.Control.Socket, c.State.Dir), "one outside the other")
+}
+
+// below reports whether path is dir or something in it.
+func below(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// resolved is where path stands once the symbolic links of its directories are followed. What path's
+// own name stands for is not followed.
+func resolved(path string) string {
+	return filepath.Join(resolvedDir(filepath.Dir(path)), filepath.Base(path))
+}
+
+// resolvedDir is where dir leads, as far as there are directories.
+func resolvedDir(dir string) string {
+	rest := ""
+	for {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if dir == "/" {
+			return filepath.Join(dir, rest)
+		}
+		dir, rest = filepath.Dir(dir), filepath.Join(filepath.Base(dir), rest)
+	}
 }
 
 // group reports a group that the host does not have.
