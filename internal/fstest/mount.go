@@ -30,6 +30,12 @@ func ext4(t testing.TB) string {
 // program mkfs, of the Debian package pkg, has made.
 func image(t testing.TB, size int64, pkg, mkfs string, args ...string) string {
 	t.Helper()
+	return disk(t, size, pkg, mkfs, args...).Dir
+}
+
+// disk is image with all that there is to know of it.
+func disk(t testing.TB, size int64, pkg, mkfs string, args ...string) *Disk {
+	t.Helper()
 	need(t, pkg, mkfs)
 	file := filepath.Join(t.TempDir(), "image")
 	f, err := os.Create(file)
@@ -56,7 +62,7 @@ func image(t testing.TB, size int64, pkg, mkfs string, args ...string) string {
 		}
 	}
 	detach(t, point)
-	return directory(t, point)
+	return &Disk{Image: file, Point: point, Dir: directory(t, point)}
 }
 
 // tmpfs returns an empty directory on a tmpfs of its own; bytes 0 means the kernel's default size.
