@@ -65,8 +65,9 @@ func (t *target) endJob(j *job, err error) {
 		t.log.Info().Err(err).Msg("the source was replaced meanwhile: starting over with what stands at path now")
 	case t.mustRestart(err):
 	case j.grow:
-		t.remember(fmt.Sprintf("%s: cannot grow the pool: %v", t.name, err))
-		t.log.Error().Err(err).Msg("the pool cannot grow")
+		reason := advise(err)
+		t.remember(fmt.Sprintf("%s: cannot grow the pool: %s", t.name, reason))
+		t.log.Error().Str("error", reason).Msg("the pool cannot grow")
 		t.growRetry.next(time.Now())
 	default:
 		t.failed(err)

@@ -352,10 +352,11 @@ func (t *target) remember(what string) {
 // failed notes that err kept the target from where it should be. It is tried again after a while
 // that grows, or when something happens in the install directory.
 func (t *target) failed(err error) {
-	t.remember(fmt.Sprintf("%s: %v", t.name, err))
+	reason := advise(err)
+	t.remember(fmt.Sprintf("%s: %s", t.name, reason))
 	wait := t.retry.next(time.Now())
-	t.log.Error().Err(err).Stringer("retry_in", wait).Msg("degraded")
-	t.status, t.reason = Degraded, err.Error()
+	t.log.Error().Str("error", reason).Stringer("retry_in", wait).Msg("degraded")
+	t.status, t.reason = Degraded, reason
 }
 
 // backoff spaces out attempts that keep failing.
