@@ -25,7 +25,7 @@ const maxSocketName = 107
 //
 // What stands there already is replaced only if it is a socket of root's or ours on which nobody
 // listens, as a killed daemon leaves it. ErrRunning if somebody does; anything else, and a
-// directory in which others could replace the socket, is refused and left alone.
+// directory in which others could replace the socket (fsys.CheckDir), is refused and left alone.
 //
 // The socket appears under its name only when it is complete:
 //
@@ -51,7 +51,10 @@ func listen(socket, group string) (_ *listener, err error) {
 			return nil, err
 		}
 	}
-	d, err := openSocketDir(filepath.Dir(socket))
+	d, err := fsys.OwnDir(filepath.Dir(socket), nil)
+	if owner := new(fsys.OwnerError); errors.As(err, &owner) {
+		return nil, fmt.Errorf("%w; or set control.socket to another directory", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -151,66 +154,6 @@ func lookupGroup(name string) (int, error) {
 	return gid, nil
 }
 
-// openSocketDir opens the directory of the socket, making it if it is missing.
-func openSocketDir(path string) (*fsys.Dir, error) {
-	d, err := fsys.OpenDir(path, nil)
-	if fsys.NotExist(err) {
-		if d, err = makeSocketDir(path); err != nil {
-			return nil, err
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := safeDir(d); err != nil {
-		d.Close()
-		return nil, err
-	}
-	return d, nil
-}
-
-// makeSocketDir makes the last component of path. A parent that is missing too is more likely a
-// slip in the configuration than a wish.
-func makeSocketDir(path string) (*fsys.Dir, error) {
-	parent, err := fsys.OpenDir(filepath.Dir(path), nil)
-	if err != nil {
-		return nil, err
-	}
-	defer parent.Close()
-	name := filepath.Base(path)
-	if err := parent.Mkdir("listen: make directory", name, 0o755); err != nil && !fsys.Exist(err) {
-		return nil, err
-	}
-	d, err := parent.OpenDir(name)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Fchmod(d.Fd(), 0o755); err != nil { // whatever the umask made of it
-		d.Close()
-		return nil, fmt.Errorf("cannot set the mode of %s: %v", path, err)
-	}
-	return d, nil
-}
-
-// safeDir refuses a directory in which somebody else could put another socket in place of ours.
-func safeDir(d *fsys.Dir) error {
-	st, err := d.Stat()
-	if err != nil {
-		return err
-	}
-	switch {
-	case !oursOrRoots(st):
-		return fmt.Errorf("its directory belongs to the user with number %d: "+
-			"set control.socket to a directory of root's", st.UID)
-	case st.Perm()&0o022 != 0 && st.Perm()&unix.S_ISVTX == 0:
-		return fmt.Errorf("others may write in its directory (mode %04o): `chmod go-w %s`, "+
-			"or set control.socket to another directory", st.Perm(), d.Path())
-	}
-	return nil
-}
-
-func oursOrRoots(st fsys.Info) bool { return st.UID == 0 || st.UID == uint32(os.Geteuid()) }
-
 // removeDead makes the name free, if what has it is a dead socket of root's or ours.
 func removeDead(d *fsys.Dir, name string) error {
 	st, err := d.Lstat(name)
@@ -225,7 +168,7 @@ func removeDead(d *fsys.Dir, name string) error {
 	case st.Mode&unix.S_IFMT != unix.S_IFSOCK:
 		return fmt.Errorf("%s is there and is no socket: move it away, "+
 			"or set control.socket to another name", path)
-	case !oursOrRoots(st):
+	case !st.Ours():
 		return fmt.Errorf("%s is a socket of the user with number %d: move it away, "+
 			"or set control.socket to another name", path, st.UID)
 	}

@@ -177,8 +177,9 @@ func TestListenLeavesOthersAlone(t *testing.T) {
 			deadSocket(t, socket)
 			os.Lchown(socket, nobody, nobody)
 		}, "", "is a socket of the user with number 65534"},
-		{"writable directory", false, func(t *testing.T, dir, _ string) { os.Chmod(dir, 0o777) }, "", "others may write in its directory (mode 0777)"},
-		{"foreign directory", true, func(t *testing.T, dir, _ string) { os.Chown(dir, nobody, nobody) }, "", "belongs to the user with number 65534"},
+		{"writable directory", false, func(t *testing.T, dir, _ string) { os.Chmod(dir, 0o777) }, "", "can be written by others than its owner (mode 0777); try: chmod go-w "},
+		{"sticky directory", false, func(t *testing.T, dir, _ string) { os.Chmod(dir, 0o777|os.ModeSticky) }, "", "can be written by others than its owner (mode 1777)"},
+		{"foreign directory", true, func(t *testing.T, dir, _ string) { os.Chown(dir, nobody, nobody) }, "", "belongs to uid 65534"},
 		{"unknown group", false, func(*testing.T, string, string) {}, "no such group here", "there is no group no such group here"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -19,7 +19,7 @@ func (i Info) Ours() bool { return i.UID == 0 || int(i.UID) == os.Geteuid() }
 // OwnerError says that somebody who is not trusted could put something else in a file's place.
 type OwnerError struct {
 	What string // a sentence about the directory
-	Try  string // a command
+	Try  string // a command, or what else would do
 }
 
 func (e *OwnerError) Error() string { return e.What + "; try: " + e.Try }
@@ -44,6 +44,53 @@ func CheckFile(path string) error {
 	return err
 }
 
+// OwnDir opens a directory of relinkd's own, as CheckDir wants it, and makes it, 0755 whatever the umask,
+// where nothing stands at path. The directories above must be there: ENOENT. Nothing is made in one that
+// is somebody else's.
+func OwnDir(path string, fs *FS) (*Dir, error) {
+	d, err := OpenDir(path, fs)
+	if NotExist(err) {
+		d, err = makeOwnDir(path, fs)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := CheckDir(path); err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func makeOwnDir(path string, fs *FS) (*Dir, error) {
+	at, info, err := follow(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDir(at, info, true); err != nil {
+		return nil, err
+	}
+	above, err := OpenDir(at, fs)
+	if err != nil {
+		return nil, err
+	}
+	defer above.Close()
+	name := filepath.Base(path)
+	made := above.Mkdir("own: make directory", name, 0o755)
+	if made != nil && !Exist(made) {
+		return nil, made
+	}
+	d, err := above.OpenDir(name)
+	if err != nil || made != nil {
+		return d, err
+	}
+	if err := d.Chmod("own: chmod", 0o755); err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
 // follow goes along an absolute path, judging each directory that it goes through, and returns where
 // it ends.
 func follow(path string) (at string, here Info, err error) {
@@ -59,8 +106,11 @@ func follow(path string) (at string, here Info, err error) {
 		if err != nil {
 			return at, here, err
 		}
-		if err := checkDir(at, here, info.Ours()); err != nil {
+		if err := checkDir(at, here, true); err != nil {
 			return at, here, err
+		}
+		if here.Perm()&0o022 != 0 && !info.Ours() {
+			return at, here, &OwnerError{fmt.Sprintf("%s, in a directory that others can write to (mode %04o), belongs to uid %d", next, here.Perm(), info.UID), "chown root " + next}
 		}
 		rest = rest[1:]
 		if !info.IsSymlink() {
@@ -90,17 +140,22 @@ func components(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }
 
-// checkDir judges one directory; owned tells whether what is used of it is Ours.
-func checkDir(path string, dir Info, owned bool) error {
+// checkDir judges one directory; sticky tells whether a sticky one may be writable by others.
+func checkDir(path string, dir Info, sticky bool) error {
+	isSticky := dir.Perm()&unix.S_ISVTX != 0
 	switch {
 	case !dir.IsDir():
 		return &Error{Op: "look into", Path: path, Err: unix.ENOTDIR}
 	case !dir.Ours():
 		return &OwnerError{fmt.Sprintf("the directory %s belongs to uid %d, who could replace what is in it", path, dir.UID), "chown root " + path}
-	case dir.Perm()&0o022 != 0 && (dir.Perm()&unix.S_ISVTX == 0 || !owned):
-		return &OwnerError{fmt.Sprintf("the directory %s can be written by others than its owner (mode %04o)", path, dir.Perm()), "chmod go-w " + path}
+	case dir.Perm()&0o022 == 0, isSticky && sticky:
+		return nil
 	}
-	return nil
+	try := "chmod go-w " + path
+	if isSticky { // it is meant so
+		try = "a directory of its own below it"
+	}
+	return &OwnerError{fmt.Sprintf("the directory %s can be written by others than its owner (mode %04o)", path, dir.Perm()), try}
 }
 
 // lookAt describes what stands at path, not following a symbolic link.

@@ -109,6 +109,14 @@ func readManifest(dir *fsys.Dir, name string) (*Manifest, error) {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := fsys.Fstat(f)
+	if err != nil {
+		return nil, err
+	}
+	// What it says is taken for our own word on which files may be replaced.
+	if !info.IsRegular() || !info.Ours() || info.Perm()&0o022 != 0 {
+		return nil, fmt.Errorf("%s was not written by relinkd", f.Name())
+	}
 	data, err := io.ReadAll(f)
 	if err != nil {
 		return nil, err

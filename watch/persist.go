@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -23,17 +24,36 @@ const (
 	suffixReleased  = ".released"
 	suffixRestart   = ".restart"
 	suffixManifest  = ".json"
-	stateDirectory  = 0o755
 	ownerReadsWrite = 0o600
 )
+
+// openState opens the state directory, and makes it and those above it where they are missing.
+func openState(path string, fs *fsys.FS) (*fsys.Dir, error) {
+	dir, err := fsys.OwnDir(path, fs)
+	if !fsys.NotExist(err) || filepath.Dir(path) == path {
+		return dir, err
+	}
+	above, err := openState(filepath.Dir(path), fs)
+	if err != nil {
+		return nil, err
+	}
+	above.Close()
+	return fsys.OwnDir(path, fs)
+}
 
 // lock takes the lock of the state directory, without which nothing may be changed. It lasts until
 // the file is closed, also by the end of the process.
 func lock(dir *fsys.Dir) (*os.File, error) {
 	path := dir.Join(lockName)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, ownerReadsWrite)
+	fd, err := unix.Openat(dir.Fd(), lockName, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, ownerReadsWrite)
 	if err != nil {
-		return nil, fmt.Errorf("cannot lock the state directory: %w", err)
+		return nil, fmt.Errorf("cannot open the lock %s: %w", path, err)
+	}
+	f := os.NewFile(uintptr(fd), path)
+	// It is written to below. A directory that was open to others once may hold a file of another name.
+	if info, err := fsys.Fstat(f); err != nil || !info.IsRegular() || !info.Ours() || info.Nlink != 1 {
+		f.Close()
+		return nil, errors.Join(err, fmt.Errorf("%s was not made by relinkd: move it away", path))
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		defer f.Close()
@@ -99,13 +119,14 @@ func (t *target) forgetManifest() error {
 
 // askedRestart is the install directory for which a new start was last asked for.
 func (t *target) askedRestart() (fsys.ID, error) {
-	data, err := os.ReadFile(t.state.Join(t.name + suffixRestart))
-	if errors.Is(err, os.ErrNotExist) {
+	f, err := t.state.Open(t.name + suffixRestart)
+	if fsys.NotExist(err) {
 		return fsys.ID{}, nil
 	}
 	var id fsys.ID
 	if err == nil {
-		err = json.Unmarshal(data, &id)
+		defer f.Close()
+		err = json.NewDecoder(f).Decode(&id)
 	}
 	return id, err
 }

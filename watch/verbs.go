@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"relinkd/config"
 	"relinkd/linker"
 	"relinkd/pool"
@@ -213,7 +215,7 @@ func (t *target) adopt(ctx context.Context, file string) (*waiter, error) {
 		return nil, fmt.Errorf("%w: %s has no source in force (%s%s)", ErrRefused, t.name, t.status, because(t.reason))
 	}
 	t.cancelWork()
-	f, err := os.Open(file)
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0) // opening a fifo would wait for a writer
 	if err != nil {
 		return nil, fmt.Errorf("%w: cannot adopt: %v", ErrRefused, err)
 	}

@@ -77,18 +77,15 @@ type loop struct {
 	gone   chan struct{} // closed when the loop has ended
 }
 
-// New opens the state directory, which it makes where it is missing, and takes its lock: ErrLocked
-// when another relinkd has it. It changes nothing else. Close it.
+// New opens the state directory, which it makes where it is missing and which nobody else may write to,
+// and takes its lock: ErrLocked when another relinkd has it. It changes nothing else. Close it.
 func New(cfg *config.Config, o Options) (*Watcher, error) {
 	if o.Proc == "" {
 		o.Proc = "/proc"
 	}
-	if err := os.MkdirAll(cfg.State.Dir, stateDirectory); err != nil {
-		return nil, fmt.Errorf("cannot make the state directory: %w", err)
-	}
-	state, err := fsys.OpenDir(cfg.State.Dir, o.FS)
+	state, err := openState(cfg.State.Dir, o.FS)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot use the state directory: %w", err)
 	}
 	locked, err := lock(state)
 	if err != nil {
