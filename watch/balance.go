@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -37,22 +38,61 @@ func (t *target) steer(now time.Time) time.Duration {
 	t.forget(counts)
 	p := t.policy()
 	d := pool.Choose(p, t.view(loads, now))
+	var again time.Duration
 	switch d.Action {
 	case pool.Rotate:
-		if t.rotate(d.To, d.Reason) {
+		if again = t.follow(d, now); again == 0 {
 			d.Next = pool.Choose(p, t.view(loads, now)).Next
 		}
 	case pool.Grow:
 		t.grow(context.Background(), d.To)
+	default:
+		t.freed()
 	}
 	t.mark = d.Mark
 	t.saturate(d.Saturated)
 	t.follower.Mark(t.owned(t.current).Info.ID, d.Next)
-	if p.Rotation == pool.RotationInterval {
+	switch {
+	case again > 0:
+		return again
+	case p.Rotation == pool.RotationInterval:
 		return max(time.Millisecond, p.Interval-now.Sub(t.rotatedAt))
 	}
 	t.askCensus(counts)
 	return 0
+}
+
+// stuck is a private link that cannot be moved although it should be: why, and when to try again.
+type stuck struct {
+	backoff
+	reason string
+}
+
+// follow moves the private link as the policy asks. Where that fails the target is degraded, and it
+// returns after how long to try again, however many processes begin meanwhile.
+func (t *target) follow(d pool.Decision, now time.Time) (again time.Duration) {
+	if !now.Before(t.stuck.until) {
+		err := t.rotate(d.To, d.Reason)
+		if err == nil {
+			t.freed()
+			return 0
+		}
+		t.stuck.reason = fmt.Sprintf("the private link cannot be moved: %s", advise(err))
+		t.remember(t.name + ": " + t.stuck.reason)
+		t.log.Error().Stringer("retry_in", t.stuck.next(now)).Msg(t.stuck.reason)
+	}
+	if t.status == Steady {
+		t.status, t.reason = Degraded, t.stuck.reason
+	}
+	return t.stuck.until.Sub(now)
+}
+
+// freed ends what follow began.
+func (t *target) freed() {
+	if t.stuck.reason != "" {
+		t.stuck = stuck{}
+		t.wake() // to tell where the target is now
+	}
 }
 
 // view is what the policy decides on.
@@ -119,13 +159,11 @@ func (t *target) findSources() []fsys.ID {
 	return ids
 }
 
-// rotate moves the private link and counts why. A failure is shown and tried again by the next
-// decision.
-func (t *target) rotate(to int, why pool.Reason) bool {
+// rotate moves the private link and counts why.
+func (t *target) rotate(to int, why pool.Reason) error {
 	from := t.current
 	if err := t.point(to); err != nil {
-		t.failed(err)
-		return false
+		return err
 	}
 	switch why {
 	case pool.ReasonInterval:
@@ -142,7 +180,7 @@ func (t *target) rotate(to int, why pool.Reason) bool {
 		line = line.Dur("event_to_link", after)
 	}
 	line.Msg("rotated")
-	return true
+	return nil
 }
 
 // reasonOperator is a rotation by hand.

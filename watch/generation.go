@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -276,7 +277,9 @@ func (t *target) grown(copies []pool.Copy) {
 	for _, c := range copies {
 		t.wanted = max(t.wanted, c.Number)
 		t.did("grew the pool to %d copies", t.wanted)
-		t.rotate(c.Number, pool.ReasonThreshold)
+		if err := t.rotate(c.Number, pool.ReasonThreshold); err != nil {
+			t.remember(fmt.Sprintf("%s: %s", t.name, advise(err))) // the policy asks for it again
+		}
 	}
 }
 

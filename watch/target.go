@@ -66,6 +66,7 @@ type target struct {
 	lastErrAt    time.Time
 	retry        backoff
 	growRetry    backoff
+	stuck        stuck
 
 	unwhole      unwhole
 	sources      []fsys.ID             // the executables behind the copies

@@ -179,8 +179,8 @@ func (t *target) rotateBy(to int) (*Report, error) {
 		return nil, fmt.Errorf("%w: %s leads to %s already", ErrRefused, t.link.PrivateLink(), pool.CopyName(t.base(), to))
 	}
 	from := pool.CopyName(t.base(), t.current)
-	if !t.rotate(to, reasonOperator) {
-		return nil, errors.New(t.reason)
+	if err := t.rotate(to, reasonOperator); err != nil {
+		return nil, errors.New(advise(err))
 	}
 	return &Report{Target: t.name, Done: []string{fmt.Sprintf("rotated from %s to %s", from, pool.CopyName(t.base(), to))}}, nil
 }
