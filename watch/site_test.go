@@ -42,7 +42,8 @@ type site struct {
 	log   logs
 	calls hooks
 
-	receiveBuffer int // Options.ReceiveBuffer
+	receiveBuffer int  // Options.ReceiveBuffer
+	quiet         bool // only errors are logged
 
 	mu     sync.Mutex
 	cfg    *config.Config // what is read at start and at reload
@@ -146,9 +147,13 @@ func (s *site) previous() string        { return s.private(name + ".previous") }
 
 // options is what the site's Watchers are made with.
 func (s *site) options() Options {
+	log := zerolog.New(&s.log).With().Timestamp().Logger()
+	if s.quiet {
+		log = log.Level(zerolog.ErrorLevel)
+	}
 	return Options{
 		Version:  "test",
-		Log:      zerolog.New(&s.log).With().Timestamp().Logger(),
+		Log:      log,
 		Load:     s.load,
 		FS:       &fsys.FS{Before: s.calls.before},
 		AdminDir: s.admin,

@@ -35,8 +35,8 @@ const loadVariable = "RELINKD_TEST_LOAD" // a load, in JSON
 type runningLoad struct {
 	t      testing.TB
 	p      *os.Process
-	stdin  *os.File
-	result *json.Decoder
+	stdin  *os.File // ends it
+	stdout *os.File // what it has done
 }
 
 // startLoad begins a load, which ends with the test at the latest.
@@ -53,7 +53,7 @@ func startLoad(t testing.TB, l load) *runningLoad {
 		Files: []*os.File{in.theirs, out.theirs, os.Stderr},
 	})
 	must(t, err)
-	r := &runningLoad{t: t, p: p, stdin: in.ours, result: json.NewDecoder(out.ours)}
+	r := &runningLoad{t: t, p: p, stdin: in.ours, stdout: out.ours}
 	t.Cleanup(r.end)
 	return r
 }
@@ -61,7 +61,7 @@ func startLoad(t testing.TB, l load) *runningLoad {
 // wait waits until the load has done what it should.
 func (r *runningLoad) wait() (l loadResult) {
 	r.t.Helper()
-	must(r.t, r.result.Decode(&l))
+	must(r.t, json.NewDecoder(r.stdout).Decode(&l))
 	for _, f := range l.Failed[:min(len(l.Failed), 10)] {
 		r.t.Errorf("an execution failed: %s", f)
 	}
@@ -74,6 +74,7 @@ func (r *runningLoad) end() {
 		return
 	}
 	r.stdin.Close()
+	r.stdout.Close()
 	r.stdin = nil
 	if _, err := r.p.Wait(); err != nil {
 		r.t.Error(err)

@@ -2,10 +2,15 @@ package watch
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"relinkd/pool"
 )
+
+// errOvertaken ends a check of copies that are being replaced or removed.
+var errOvertaken = fmt.Errorf("%w: the copies are being made anew or removed: try again", ErrRefused)
 
 // verification is a check of every copy against the source, which runs off the loop.
 type verification struct {
@@ -62,6 +67,9 @@ func (t *target) look() error {
 func (t *target) verified(v *verification, found TargetVerification, err error) {
 	v.cancel()
 	t.verifying = nil
+	if errors.Is(err, context.Canceled) {
+		err = errOvertaken
+	}
 	if v.src != t.src {
 		v.src.Close() // replaced meanwhile, and kept open for the check
 	}
@@ -85,7 +93,7 @@ func (t *target) verifyDue(now time.Time) {
 	}
 	t.nextVerify = now.Add(t.verifyEvery)
 	t.verify(func(found TargetVerification, err error) {
-		if err != nil {
+		if err != nil && !errors.Is(err, errOvertaken) {
 			t.remember(t.name + ": " + err.Error())
 			t.log.Error().Err(err).Msg("the copies could not be checked")
 		}
