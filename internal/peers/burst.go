@@ -21,7 +21,7 @@ const (
 )
 
 // cronScript is the original scheme: the next number at every tick.
-const cronScript = `while :; do for n in $(seq -f %03g 60); do sleep 2; ln -sfn "imapd_$n" imapd; done; done`
+const cronScript = `while :; do for n in $(seq -f %03g 60); do sleep 2; ln -sfn "peersd_$n" peersd; done; done`
 
 // measureBurst starts processes through path faster than the clock was made for, and looks at what
 // each of them runs. None ends meanwhile.

@@ -15,7 +15,7 @@ import (
 )
 
 // target is what the measured executable is called.
-const target = "imapd"
+const target = "peersd" // pgrep tells processes apart by their names: no other program has this one
 
 // imapdSize is the size of Debian 12's imapd.
 const imapdSize = 360_224 // bytes

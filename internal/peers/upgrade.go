@@ -17,9 +17,9 @@ const upgradeLimit = 0.5 // seconds
 // upgradeScript is what an administrator can do with inotify-tools: when a package manager has put
 // a file at path, copy it again and put the link back. It neither syncs nor checks.
 const upgradeScript = `inotifywait -m -e moved_to --format %f . | while read -r name; do
-	[ "$name" = imapd ] && [ ! -L imapd ] || continue
-	for n in $(seq -f %03g 60); do cp -p --remove-destination imapd "imapd_$n"; done
-	ln -sfn imapd_001 imapd
+	[ "$name" = peersd ] && [ ! -L peersd ] || continue
+	for n in $(seq -f %03g 60); do cp -p --remove-destination peersd "peersd_$n"; done
+	ln -sfn peersd_001 peersd
 done`
 
 // measureUpgrade is the time from a new version at path until path leads to a copy of it.

@@ -2,6 +2,7 @@ package cyrus_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -58,11 +59,16 @@ func handwork(t *testing.T, l *lab) {
 		current = filepath.Join(binDir, d.target("imapd").Current)
 		return census()[fileAt(current)] == 0
 	}
-	await(t, 10*time.Second, "a current copy that nobody runs", awaitIdle)
-	before := content(t, current)
 	file := variant(t, filepath.Join(dir, "imapd"), 99)
+	var before string
+	await(t, 20*time.Second, "cp through the link to a current copy that nobody runs", func() bool {
+		if !awaitIdle() {
+			return false
+		}
+		before = content(t, current)
+		return exec.Command("cp", file, imapdPath).Run() == nil // a worker may have begun on it meanwhile
+	})
 	drifted := filepath.Join(binDir, ".relinkd", filepath.Base(current)+".drifted")
-	must(t, "cp", file, imapdPath)
 	await(t, 20*time.Second, "the changed copy to be kept aside and made anew", func() bool {
 		return exists(drifted) && exists(current) && content(t, current) == before
 	})
