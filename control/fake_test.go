@@ -39,6 +39,15 @@ func (f *fake) asked() []string {
 	return append([]string(nil), f.calls...)
 }
 
+// forget is asked, and begins anew.
+func (f *fake) forget() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	calls := f.calls
+	f.calls = nil
+	return calls
+}
+
 func (f *fake) report(ctx context.Context, target, format string, args ...any) (*watch.Report, error) {
 	if err := f.call(ctx, format, args...); err != nil {
 		return nil, err

@@ -22,9 +22,22 @@ import (
 // for the status and then for a rotation, and prints what came of each.
 const peerEnv = "RELINKD_TEST_PEER_SOCKET"
 
+// floodEnv makes that client one of many connections that mean no good.
+const floodEnv = "RELINKD_TEST_FLOOD"
+
+// promiseEnv makes it one that promises a body, sends none, and prints what comes of that.
+const promiseEnv = "RELINKD_TEST_PROMISE"
+
 func TestMain(m *testing.M) {
 	if socket := os.Getenv(peerEnv); socket != "" {
-		actAsPeer(socket)
+		switch {
+		case os.Getenv(floodEnv) != "":
+			actAsFlood(socket)
+		case os.Getenv(promiseEnv) != "":
+			actAsPromise(socket)
+		default:
+			actAsPeer(socket)
+		}
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -38,18 +51,24 @@ func actAsPeer(socket string) {
 	fmt.Println("rotate:", err, errors.Is(err, ErrDenied))
 }
 
-// runAsPeer runs the client as uid and the groups, and returns what it printed.
-func runAsPeer(t *testing.T, socket string, cred *syscall.Credential) string {
+// peerCommand is the client as uid and the groups.
+func peerCommand(t *testing.T, socket string, cred *syscall.Credential, env ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), peerEnv+"="+socket)
+	cmd.Env = append(append(os.Environ(), peerEnv+"="+socket), env...)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
-	out, err := cmd.CombinedOutput()
+	return cmd
+}
+
+// runAsPeer runs the client and returns what it printed.
+func runAsPeer(t *testing.T, socket string, cred *syscall.Credential) string {
+	t.Helper()
+	out, err := peerCommand(t, socket, cred).CombinedOutput()
 	if err != nil {
 		t.Fatalf("peer: %v\n%s", err, out)
 	}
@@ -57,7 +76,7 @@ func runAsPeer(t *testing.T, socket string, cred *syscall.Credential) string {
 }
 
 // scratch is a directory that everybody may enter; t.TempDir is the test's user's alone.
-func scratch(t *testing.T) string {
+func scratch(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "relinkd-control-")
 	if err != nil {

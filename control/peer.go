@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,31 +18,29 @@ type peer struct {
 // mayChange reports whether p may do more than look.
 func (p peer) mayChange() bool { return p.uid == 0 || p.uid == uint32(os.Geteuid()) }
 
-// peerKey is where a connection's context holds its peer.
-type peerKey struct{}
-
-// withPeer notes who connected. A connection whose peer cannot be told has none, and may only
+// peerOf asks the kernel who connected. Where that cannot be told the peer is unknown, and may only
 // look.
-func withPeer(ctx context.Context, c net.Conn) context.Context {
-	sc, ok := c.(syscall.Conn)
-	if !ok {
-		return ctx
-	}
-	raw, err := sc.SyscallConn()
+func peerOf(c *net.UnixConn) (p peer, known bool) {
+	raw, err := c.SyscallConn()
 	if err != nil {
-		return ctx
+		return peer{}, false
 	}
 	var cred *unix.Ucred
-	if err := raw.Control(func(fd uintptr) {
+	if cerr := raw.Control(func(fd uintptr) {
 		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil || cred == nil {
-		return ctx
+	}); cerr != nil || err != nil {
+		return peer{}, false
 	}
-	return context.WithValue(ctx, peerKey{}, peer{pid: cred.Pid, uid: cred.Uid})
+	return peer{pid: cred.Pid, uid: cred.Uid}, true
 }
 
-// peerOf is the peer that withPeer noted.
-func peerOf(ctx context.Context) (peer, bool) {
-	p, ok := ctx.Value(peerKey{}).(peer)
-	return p, ok
+// connKey is where a request's context holds its connection.
+type connKey struct{}
+
+// withConn is the context of a connection's requests.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
 }
+
+// connOf is the connection that a request came by.
+func connOf(ctx context.Context) *conn { return ctx.Value(connKey{}).(*conn) }

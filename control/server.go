@@ -22,7 +22,6 @@ const (
 	maxHeader   = 16 << 10 // bytes
 	sendTimeout = 10 * time.Second
 	recvTimeout = 5 * time.Second
-	idleTimeout = time.Minute
 	stopTimeout = 5 * time.Second
 )
 
@@ -51,14 +50,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           http.HandlerFunc(s.handle),
 		BaseContext:       func(net.Listener) context.Context { return requests },
-		ConnContext:       withPeer,
-		ReadHeaderTimeout: recvTimeout,
-		IdleTimeout:       idleTimeout,
+		ConnContext:       withConn,
+		ReadHeaderTimeout: recvTimeout, // also how long a connection may be silent
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          stdlog.New(s.log.With().Str("part", "control").Logger(), "", 0),
 	}
+	srv.SetKeepAlivesEnabled(false) // a connection is one request, or is in somebody's way
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(ln) }()
+	go func() { failed <- srv.Serve(limit(ln)) }()
 
 	var err error
 	select {
@@ -105,18 +104,19 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 
 // answer decodes r, checks that its peer may ask for that, and does it.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
-	who, known := peerOf(r.Context())
-	if r.Method != http.MethodGet && (!known || !who.mayChange()) {
+	// The server's ReadTimeout would also cancel a request that is worked on for longer; so the
+	// deadline is set for the body alone, which the server reads even if nobody else does, and taken
+	// away again.
+	rc := http.NewResponseController(w)
+	if err := rc.SetReadDeadline(time.Now().Add(recvTimeout)); err != nil {
+		return nil, fmt.Errorf("cannot set a deadline on the connection: %v", err)
+	}
+	conn := connOf(r.Context())
+	if r.Method != http.MethodGet && (!conn.known || !conn.peer.mayChange()) {
 		return nil, &textError{"this is for root alone: try again as root", ErrDenied}
 	}
 	if r.URL.RawQuery != "" {
 		return nil, badRequest("%s takes no query: put what you have to say in the body", r.URL.Path)
-	}
-	// The server's ReadTimeout would also cancel a request that is worked on for longer; so the
-	// deadline is set for the body alone and taken away again.
-	rc := http.NewResponseController(w)
-	if err := rc.SetReadDeadline(time.Now().Add(recvTimeout)); err != nil {
-		return nil, fmt.Errorf("cannot set a deadline on the connection: %v", err)
 	}
 	req, err := decode(r.Method, r.URL.Path, http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
@@ -126,9 +126,10 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, fmt.Errorf("cannot lift the deadline of the connection: %v", err)
 	}
 
+	conn.work()
 	answer, err := s.do(r.Context(), req)
 	if r.Method != http.MethodGet {
-		s.record(who, req, err)
+		s.record(conn.peer, req, err)
 	}
 	return answer, err
 }

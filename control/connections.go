@@ -1,0 +1,106 @@
+package control
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"sync"
+)
+
+// How many connections there may be at a time: of those who may change things, and of all others
+// together, so that the others cannot keep the first out.
+const (
+	maxTrusted = 256
+	maxOthers  = 64
+)
+
+// limited is a listener that accepts no more connections than it may. Where there are as many, the
+// oldest one whose request is still to come has to go, for a client that means well sends its request
+// at once; where all are being worked on, the new one.
+type limited struct {
+	net.Listener
+
+	mu      sync.Mutex
+	trusted class
+	others  class
+}
+
+// class is the connections of those who have the same rights.
+type class struct {
+	most  int
+	conns []*conn // the oldest first
+}
+
+func limit(ln net.Listener) *limited {
+	return &limited{Listener: ln, trusted: class{most: maxTrusted}, others: class{most: maxOthers}}
+}
+
+// conn is one accepted connection.
+type conn struct {
+	*net.UnixConn
+	peer  peer
+	known bool // peer was to be told
+
+	ln   *limited
+	of   *class
+	busy bool // under ln.mu: its request is being worked on
+}
+
+// Accept waits for a connection that there is room for.
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		accepted, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		uc, ok := accepted.(*net.UnixConn)
+		if !ok {
+			accepted.Close()
+			return nil, errors.New("a connection that is none of a unix socket")
+		}
+		c := &conn{UnixConn: uc, ln: l, of: &l.others}
+		if c.peer, c.known = peerOf(uc); c.known && c.peer.mayChange() {
+			c.of = &l.trusted
+		}
+		unwanted := l.admit(c)
+		if unwanted != nil {
+			unwanted.Close()
+		}
+		if unwanted != c {
+			return c, nil
+		}
+	}
+}
+
+// admit makes room for c, if there is none, and returns the connection that has to go for that.
+func (l *limited) admit(c *conn) (unwanted *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(c.of.conns) >= c.of.most {
+		i := slices.IndexFunc(c.of.conns, func(c *conn) bool { return !c.busy })
+		if i < 0 {
+			return c
+		}
+		unwanted = c.of.conns[i]
+		c.of.conns = slices.Delete(c.of.conns, i, i+1)
+	}
+	c.of.conns = append(c.of.conns, c)
+	return unwanted
+}
+
+// work notes that the request is there, so that the connection need not go for another.
+func (c *conn) work() {
+	c.ln.mu.Lock()
+	defer c.ln.mu.Unlock()
+	c.busy = true
+}
+
+// Close makes room for another connection.
+func (c *conn) Close() error {
+	c.ln.mu.Lock()
+	if i := slices.Index(c.of.conns, c); i >= 0 {
+		c.of.conns = slices.Delete(c.of.conns, i, i+1)
+	}
+	c.ln.mu.Unlock()
+	return c.UnixConn.Close()
+}
