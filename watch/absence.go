@@ -107,6 +107,20 @@ func (t *target) reclaim(o observation) error {
 	return t.save()
 }
 
+// unwound reports whether our link at path is the package manager's backup of one, made before the
+// present pristine was published. Then it has taken that upgrade back. A backup made since belongs to
+// an upgrade that was never published: the pristine is what was in force before that one.
+//
+// The previous one got its name when the pristine was published, by a rename, which sets its ctime.
+// Where both fall into one tick of that clock the backup is the older one: a package manager does not
+// begin with the next upgrade within milliseconds, but relinkd may well publish within them.
+func (t *target) unwound(v linker.View) bool {
+	if t.link.Put().IsZero() || v.Path.Info.ID == t.link.Put() {
+		return false
+	}
+	return v.Previous.Kind == linker.File && v.Path.Info.Mtime <= v.Previous.Info.Ctime
+}
+
 // unwind follows the package manager back to the source before an upgrade that failed.
 func (t *target) unwind(o observation) error {
 	if err := t.link.Unwind(); err != nil {

@@ -130,9 +130,9 @@ func (t *target) observe(now time.Time) (observation, error) {
 		}
 		return o, nil
 	case linker.Ours:
-		o.unwound = !t.link.Put().IsZero() && o.view.Path.Info.ID != t.link.Put()
-		if t.link.Put().IsZero() || o.unwound && o.view.Previous.Kind != linker.File {
-			t.link.SetPut(o.view.Path.Info.ID) // somebody made our link again: as good as ours
+		o.unwound = t.unwound(o.view)
+		if !o.unwound {
+			t.link.SetPut(o.view.Path.Info.ID) // somebody may have made our link again: as good as ours
 		}
 		o.sameGen = t.src != nil && o.view.Pristine.Info.SameContent(t.src.Info())
 		if now.Before(t.removalUntil) {
