@@ -97,6 +97,9 @@ func (i Info) SameContent(j Info) bool {
 	return i.ID == j.ID && i.Size == j.Size && i.Mtime == j.Mtime
 }
 
+// SameAccess reports whether i and j have one mode and one owner.
+func (i Info) SameAccess(j Info) bool { return i.Mode == j.Mode && i.UID == j.UID && i.GID == j.GID }
+
 // InfoOf converts what stat(2) filled in.
 func InfoOf(st *unix.Stat_t) Info {
 	return Info{

@@ -222,7 +222,6 @@ func TestNothingPrivate(t *testing.T) {
 		t.Errorf("view: %+v, %v", v, err)
 	}
 	must(t, l.DropPrevious())
-	must(t, l.DropPristine())
 	if after := s.tree(s.dir); !slices.Equal(after, before) {
 		t.Errorf("changed %q to %q", before, after)
 	}

@@ -173,12 +173,6 @@ func (l *Link) DropPrevious() error {
 	return l.unlinkIfThere("drop previous: unlink", l.PreviousName())
 }
 
-// DropPristine forgets a pristine that a newer file at path has made obsolete, where path will not
-// be published (the package was removed, or publish is "none").
-func (l *Link) DropPristine() error {
-	return l.unlinkIfThere("drop pristine: unlink", l.PristineName())
-}
-
 // KeepLinked makes the copy that a hand-made link leads to the pristine as well, under one more
 // name of the same inode: there is no other original.
 func (l *Link) KeepLinked(copyName string) error {

@@ -271,11 +271,8 @@ func others() []scenario {
 			return l.Unwind()
 		}, rest: isOurs},
 		{name: "forget", setup: func(s *site) {
-			s.put(s.private(suffixPristine), "P")
 			s.put(s.private(suffixPrevious), "Q")
-		}, act: func(_ *site, l *Link) error {
-			return errors.Join(l.DropPristine(), l.DropPrevious())
-		}},
+		}, act: func(_ *site, l *Link) error { return l.DropPrevious() }},
 		{name: "take over", act: func(s *site, l *Link) error {
 			err := l.KeepLinked("imapd_002")
 			if fsys.Exist(err) {

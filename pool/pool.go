@@ -137,25 +137,6 @@ func (p *Pool) Remove(n int) error {
 	return nil
 }
 
-// Drifted moves copy n, which was changed in place, into the private directory, where it is kept
-// as the returned name: imapd_017.drifted, or with .2, .3 … after it. The name of the copy is free
-// then, so nothing may lead to it. A file that we did not make is a *ForeignError.
-func (p *Pool) Drifted(n int) (kept string, err error) {
-	info, err := p.dir.Lstat(p.copyName(n))
-	if err != nil {
-		return "", err
-	}
-	if !p.made(n, info) {
-		return "", p.foreign(n)
-	}
-	kept, err = p.keep("drifted: keep", p.dir.Move, p.copyName(n), n)
-	if err != nil {
-		return "", err
-	}
-	p.disown(n)
-	return kept, nil
-}
-
 // keep gives name the first free name for a drifted copy n by give, which is Move or Link of name's
 // directory.
 func (p *Pool) keep(op fsys.Op, give func(fsys.Op, string, *fsys.Dir, string) error, name string, n int) (kept string, err error) {
@@ -220,20 +201,40 @@ func (p *Pool) setAttrs(c Copy, src *Source) error {
 }
 
 // Clean removes the copies that an earlier run began to make and did not finish. No Staged may be
-// outstanding.
-func (p *Pool) Clean() error {
+// outstanding. If the manifest m, which that run has left, says that they were about to get their
+// names, the file of another may have come out of a copy's place: that is kept as a drifted copy is,
+// under the returned name.
+func (p *Pool) Clean(m *Manifest) (kept []string, err error) {
 	names, err := p.private.Names()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, name := range names {
 		base, isNew := strings.CutSuffix(name, newSuffix)
-		if !isNew || CopyNumber(p.name, base) == 0 {
+		n := CopyNumber(p.name, base)
+		if !isNew || n == 0 {
 			continue
 		}
+		info, err := p.private.Lstat(name)
+		if fsys.NotExist(err) {
+			continue
+		}
+		if err != nil {
+			return kept, err
+		}
+		if _, committing := m.Staged[n]; committing {
+			if known, made := m.made(n, info.ID); !made || !info.SameContent(known) {
+				as, err := p.keep("clean: keep", p.private.Move, name, n)
+				if err != nil {
+					return kept, err
+				}
+				kept = append(kept, as)
+				continue
+			}
+		}
 		if err := p.private.Unlink("clean: remove", name); err != nil && !fsys.NotExist(err) {
-			return err
+			return kept, err
 		}
 	}
-	return nil
+	return kept, nil
 }

@@ -2,7 +2,9 @@ package pool
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,55 +43,53 @@ func TestRemove(t *testing.T) {
 	wantForeign(t, x.Remove(4), "imapd_004")
 }
 
-func TestDrifted(t *testing.T) {
-	onEach(t, func(t *testing.T, x *fixture) {
-		src := x.source(fstest.Packaged)
-		for _, want := range []string{"imapd_001.drifted", "imapd_001.drifted.2", "imapd_001.drifted.3"} {
-			x.make(src, 1)
-			x.write("imapd_001", want)
-			if err := x.Check([]int{1}); err != nil {
-				t.Error(err)
-			}
-			kept, err := x.Drifted(1)
-			if err != nil || kept != want {
-				t.Errorf("kept as %q (%v), want %q", kept, err, want)
-			}
-			if got := x.content(".relinkd/" + want); got != want {
-				t.Errorf("%s holds %q", want, got)
-			}
-			x.wantOwned()
-		}
-		x.wantPrivate("imapd_001.drifted", "imapd_001.drifted.2", "imapd_001.drifted.3")
-		must(t, x.Clean())
-		x.wantPrivate("imapd_001.drifted", "imapd_001.drifted.2", "imapd_001.drifted.3")
-		if _, err := x.Drifted(1); !fsys.NotExist(err) {
-			t.Errorf("a missing copy: %v", err)
-		}
-	})
-}
-
-func TestDriftedFails(t *testing.T) {
-	x := onScratch(t)
-	x.make(x.makeSource("imapd", "content"), 1)
-	x.hook.on("drifted: keep", fails)
-	if _, err := x.Drifted(1); !errors.Is(err, unix.EIO) {
-		t.Errorf("error %v, want EIO", err)
-	}
-	x.wantOwned(1)
-}
-
 func TestClean(t *testing.T) {
 	x := onScratch(t)
 	for _, name := range []string{"imapd_001.new", "imapd_999.new", "imapd_000.new", "imapd.new", "pop3d_001.new", "imapd_001.drifted", "imapd.pristine"} {
 		x.write(".relinkd/"+name, "")
 	}
 	x.hook.on("clean: remove", fails)
-	if err := x.Clean(); !errors.Is(err, unix.EIO) {
+	if _, err := x.Clean(&Manifest{}); !errors.Is(err, unix.EIO) {
 		t.Errorf("error %v, want EIO", err)
 	}
 	x.hook.reset()
-	must(t, x.Clean())
+	kept, err := x.Clean(&Manifest{})
+	must(t, err)
+	if len(kept) != 0 {
+		t.Errorf("kept %q", kept)
+	}
 	x.wantPrivate("imapd.new", "imapd.pristine", "imapd_000.new", "imapd_001.drifted", "pop3d_001.new")
+}
+
+// TestCleanKeeps sees that what a crash in the midst of Commit has left is removed if relinkd made it, and
+// kept if somebody else did: it came out of a copy's place.
+func TestCleanKeeps(t *testing.T) {
+	x := onScratch(t)
+	m := &Manifest{Copies: map[int]fsys.Info{}, Staged: map[int]fsys.Info{}}
+	for n := 1; n <= 4; n++ {
+		x.write(fmt.Sprintf(".relinkd/imapd_%03d.new", n), fmt.Sprint("content ", n))
+	}
+	x.write(".relinkd/imapd_003.drifted", "")
+	left := func(n int) fsys.Info { return lstat(t, x.path(fmt.Sprintf(".relinkd/imapd_%03d.new", n))) }
+	m.Staged[1] = left(1)                                   // ours, staged
+	m.Copies[2], m.Staged[2] = left(2), fsys.Info{Size: 10} // ours, of the generation before
+	m.Staged[3] = fsys.Info{Size: 10}                       // somebody's
+	m.Staged[4] = left(4)
+	x.write(".relinkd/imapd_004.new", "ours, but written to since")
+	x.hook.on("clean: keep", fails)
+	if _, err := x.Clean(m); !errors.Is(err, unix.EIO) {
+		t.Errorf("error %v, want EIO", err)
+	}
+	x.hook.reset()
+	kept, err := x.Clean(m)
+	must(t, err)
+	if want := []string{"imapd_003.drifted.2", "imapd_004.drifted"}; !slices.Equal(kept, want) {
+		t.Errorf("kept %q, want %q", kept, want)
+	}
+	x.wantPrivate("imapd_003.drifted", "imapd_003.drifted.2", "imapd_004.drifted")
+	if got := x.content(".relinkd/imapd_003.drifted.2"); got != "content 3" {
+		t.Errorf("%q is kept", got)
+	}
 }
 
 // TestSetAttrs changes mode, owner and attributes of the source and sees that the copies follow,

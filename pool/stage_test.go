@@ -184,7 +184,7 @@ func TestStageFailsAtEachCall(t *testing.T) {
 				t.Errorf("%s, call %d: error %v", label, nth, err)
 			}
 			x.hook.reset()
-			if err := x.Clean(); err != nil { // the left-over of a failure before its turn came
+			if _, err := x.Clean(&Manifest{}); err != nil { // the left-over of a failure before its turn came
 				t.Fatal(err)
 			}
 			if calls >= nth && label != "clone: create" && label != "clone: remove left-over" {
@@ -203,7 +203,7 @@ func TestDiscardFails(t *testing.T) {
 		t.Errorf("error %v, want EIO", err)
 	}
 	x.wantPrivate("imapd_001.new") // the other one is gone all the same
-	if err := x.Clean(); err != nil {
+	if _, err := x.Clean(&Manifest{}); err != nil {
 		t.Error(err)
 	}
 	x.wantPrivate()

@@ -77,6 +77,9 @@ func (t *target) dismantle() (left []string, err error) {
 		return left, err
 	}
 	kept, err := t.link.Dismantle()
+	if err != nil {
+		t.unload() // the private directory may be gone already: look again
+	}
 	return append(left, kept...), err
 }
 

@@ -53,16 +53,41 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 	return t.soonest(10 * time.Millisecond)
 }
 
-// clean removes, once after loading, what an earlier run began and did not finish.
+// clean removes, once after loading and after a recovery, what was begun and not finished, and writes
+// down how things stand: what an earlier run knew may tell of them no more.
 func (t *target) clean() error {
 	if t.cleaned || t.pool == nil || t.link.Private() == nil || t.job != nil {
 		return nil
 	}
-	t.cleaned = true
 	if err := t.link.Tidy(); err != nil {
 		return err
 	}
-	return t.pool.Clean()
+	m, err := t.manifest()
+	if err != nil {
+		m = &pool.Manifest{}
+	}
+	kept, err := t.pool.Clean(m)
+	for _, name := range kept {
+		t.warn("%s", keptFile(t.link.Private().Join(name)))
+	}
+	if err != nil {
+		return err
+	}
+	t.cleaned = true
+	if t.src == nil {
+		return nil
+	}
+	if err := t.save(); err != nil {
+		t.remember(err.Error())
+		t.log.Warn().Err(err).Msg("the manifest is not up to date")
+	}
+	return nil
+}
+
+// keptFile tells of a file that was put in the place of a copy while that was being replaced, just
+// before a crash.
+func keptFile(path string) string {
+	return path + " was in the place of a copy and is not relinkd's: it is kept there"
 }
 
 // giveUp is for an error that ends this round of Ensure.
@@ -139,7 +164,7 @@ func (t *target) observe(now time.Time) (observation, error) {
 			o.removed = t.removed()
 		}
 	case linker.File:
-		o.known = t.src != nil && o.view.Path.Info.SameContent(t.src.Info())
+		o.known = t.src != nil && o.view.Path.Info.SameContent(t.src.Info()) && o.view.Path.Info.SameAccess(t.src.Info())
 		if t.cfg.Publish != config.PublishNone || !o.known || !o.complete {
 			t.examine(&o, t.base(), now)
 		}
@@ -194,6 +219,7 @@ func (t *target) act(ctx context.Context, d decision, o observation) error {
 		if err == nil {
 			t.did("recovered: %s", repair)
 			t.reload()
+			t.cleaned = false
 		}
 		return err
 	case stepMakeFrom:

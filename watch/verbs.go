@@ -137,7 +137,15 @@ func (t *target) prepareRestore(r *Report) (cloned bool, err error) {
 	if err := t.load(); err != nil {
 		return false, err
 	}
-	if err := t.pool.Clean(); err != nil {
+	m, err := t.manifest()
+	if err != nil {
+		m = &pool.Manifest{}
+	}
+	kept, err := t.pool.Clean(m)
+	for _, name := range kept {
+		r.Warnings = append(r.Warnings, keptFile(t.link.Private().Join(name)))
+	}
+	if err != nil {
 		return false, err
 	}
 	v, err := t.link.View()
