@@ -5,11 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"relinkd/fsys"
 )
+
+// otherContent begins the problem of a copy that looks like its source and is not.
+const otherContent = "content differs from "
+
+// IsContent reports whether a problem that Verify has found is one of the content, of which nothing
+// else tells.
+func IsContent(problem string) bool { return strings.HasPrefix(problem, otherContent) }
 
 // Verify says in a few words in what copy n differs from src: in bytes, size, mode, owner,
 // modification time or extended attributes; "" when in none. An err means that it could not be
@@ -66,7 +74,7 @@ func (s *Source) differs(ctx context.Context, f *os.File, content bool) (info fs
 			return info, "", err
 		}
 		if sum != s.sha256 {
-			return info, "content differs from " + s.base(), nil
+			return info, otherContent + s.base(), nil
 		}
 	}
 	switch {

@@ -9,6 +9,7 @@ import (
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/pool"
+	"relinkd/watch/install"
 	"relinkd/watch/proctable"
 )
 
@@ -258,6 +259,7 @@ func (t *target) checkCopies(now time.Time) {
 			t.checkCopy(c)
 		}
 	}
+	t.resolve()
 	t.verifyDue(now)
 }
 
@@ -269,13 +271,16 @@ func (t *target) checkCopy(c pool.Copy) {
 	case err == nil && info == c.Info, t.suspect[c.Number]:
 		return
 	case err == nil && info.SameContent(c.Info) && info.Mode == c.Info.Mode && info.UID == c.Info.UID && info.GID == c.Info.GID:
-		// Touched, but not changed: a hard link was made or removed, or an attribute set.
+		// A hard link was made or removed, or an attribute set, or somebody has changed the content and
+		// put the time back: only a look at the content tells.
 		c.Info = info
 		t.pool.Own(c)
+		t.doubted[c.Number] = true
 		return
 	case err == nil && info.SameContent(c.Info) && c.Number == t.current && t.attributesForAll(c, info):
 		return
 	}
+	delete(t.doubted, c.Number)
 	switch {
 	case fsys.NotExist(err):
 		t.warn("%s is gone: it is cloned again", name)
@@ -285,10 +290,18 @@ func (t *target) checkCopy(c pool.Copy) {
 		t.warn("%s was replaced by a file that relinkd did not make", name)
 	case !info.SameContent(c.Info):
 		t.warn("%s was changed in place: it is kept as %s/%s.drifted and cloned again; if it was meant as an upgrade: relinkd adopt %s FILE", name, t.link.Private().Path(), name, t.name)
+		t.forgetContent(c)
 	default:
 		t.warn("mode or owner of %s was changed: it is cloned again", name)
 	}
 	t.distrust(c.Number)
+}
+
+// forgetContent notes that somebody has written to copy c, so that the file is kept when it is replaced
+// even if it looks by then as it did before.
+func (t *target) forgetContent(c pool.Copy) {
+	c.Info = fsys.Info{ID: c.Info.ID}
+	t.pool.Own(c)
 }
 
 // distrust takes copy n out of the pool until it is cloned again. The private link leaves it at once.
@@ -314,6 +327,10 @@ func (t *target) leave(n int) {
 func (t *target) attributesForAll(c pool.Copy, info fsys.Info) bool {
 	if t.cfg.Publish == config.PublishNone {
 		return false // path is the packaged file there: a change of it shows at path itself
+	}
+	if err := install.CheckAttributes(pool.CopyName(t.base(), c.Number), info); err != nil {
+		t.warn("what was set on %s through path is not applied to all copies: %v", pool.CopyName(t.base(), c.Number), err)
+		return false
 	}
 	c.Info = info
 	t.pool.Own(c)

@@ -71,7 +71,9 @@ type target struct {
 	unwhole      unwhole
 	sources      []fsys.ID             // the executables behind the copies
 	stale        map[fsys.ID]time.Time // replaced executables that processes may still run, and since when
-	suspect      map[int]bool          // copies to look at closely
+	suspect      map[int]bool          // copies to be made again
+	doubted      map[int]bool          // copies that may differ from their source in what stat(2) does not tell
+	stopResolve  func()                // ends the comparison of those that were doubted; nil when there is none
 	relinked     int                   // how often somebody linked path elsewhere
 	removalUntil time.Time             // a removal of the package may be going on until then
 	locksFree    time.Time             // since when the package managers' locks are seen free
@@ -118,6 +120,7 @@ func newTarget(w *Watcher, cfg config.Target) *target {
 		stale:       map[fsys.ID]time.Time{},
 		left:        map[int]time.Time{},
 		suspect:     map[int]bool{},
+		doubted:     map[int]bool{},
 		verifyEvery: w.cfg.Census.Verify,
 		nextVerify:  time.Now().Add(w.cfg.Census.Verify),
 	}
@@ -287,6 +290,7 @@ func (t *target) unload() {
 	t.link, t.pool, t.current, t.dirID, t.cleaned = nil, nil, 0, fsys.ID{}, false
 	t.sources = nil
 	clear(t.suspect)
+	clear(t.doubted)
 }
 
 // settled reports whether the target is where it will stay until something happens.

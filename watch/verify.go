@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"relinkd/pool"
@@ -75,9 +77,8 @@ func (t *target) verified(v *verification, found TargetVerification, err error) 
 	}
 	if err == nil && v.src == t.src && t.active {
 		for _, c := range found.Copies {
-			if n := pool.CopyNumber(t.base(), c.Name); c.Problem != "" && !t.suspect[n] {
-				t.warn("%s %s: it is cloned again", c.Name, c.Problem)
-				t.distrust(n)
+			if n := pool.CopyNumber(t.base(), c.Name); c.Problem != "" {
+				t.convict(n, c.Problem)
 			}
 		}
 	}
@@ -102,6 +103,9 @@ func (t *target) verifyDue(now time.Time) {
 
 // stopVerify ends a check that is under way.
 func (t *target) stopVerify() {
+	if t.stopResolve != nil {
+		t.stopResolve()
+	}
 	if t.verifying != nil {
 		t.verifying.cancel()
 	}
@@ -114,4 +118,57 @@ func (t *target) drop(src *pool.Source) {
 		return
 	}
 	src.Close()
+}
+
+// resolve has the copies that checkCopies doubts compared with the source, off the loop: they differ
+// in something that stat(2) does not tell of, or in nothing.
+func (t *target) resolve() {
+	if len(t.doubted) == 0 || t.stopResolve != nil {
+		return
+	}
+	numbers := slices.Sorted(maps.Keys(t.doubted))
+	clear(t.doubted)
+	ctx, cancel := context.WithCancel(context.Background())
+	t.stopResolve = cancel
+	p, src := t.pool, t.src
+	t.off(func() func() {
+		problems := map[int]string{}
+		var err error
+		for _, n := range numbers {
+			if problems[n], err = p.Verify(ctx, src, n); err != nil {
+				break
+			}
+		}
+		return func() {
+			cancel()
+			t.stopResolve = nil
+			if src != t.src || p != t.pool {
+				return // what was compared is no more
+			}
+			if err != nil && !errors.Is(err, context.Canceled) {
+				t.remember(t.name + ": " + err.Error())
+				t.log.Error().Err(err).Msg("a copy that was touched could not be checked")
+			}
+			for n, problem := range problems {
+				if problem != "" {
+					t.convict(n, problem)
+				}
+			}
+		}
+	})
+}
+
+// convict distrusts copy n because of what a comparison with the source has found.
+func (t *target) convict(n int, problem string) {
+	if t.suspect[n] {
+		return
+	}
+	name := pool.CopyName(t.base(), n)
+	again := "it is cloned again"
+	if c := t.owned(n); pool.IsContent(problem) && c.Number != 0 {
+		t.forgetContent(c)
+		again = fmt.Sprintf("it is kept as %s/%s.drifted and cloned again", t.link.Private().Path(), name)
+	}
+	t.warn("%s %s: %s", name, problem, again)
+	t.distrust(n)
 }

@@ -38,11 +38,8 @@ func complete(f *os.File, file fsys.Info, dir string) (leased bool, err error) {
 	if !file.IsRegular() {
 		return false, fmt.Errorf("%s is %s, not a regular file; install the executable there", f.Name(), kind(file))
 	}
-	if !file.Ours() {
-		return false, fmt.Errorf("%s belongs to uid %d; try: chown %d %s", f.Name(), file.UID, os.Geteuid(), f.Name())
-	}
-	if file.Perm()&0o022 != 0 {
-		return false, fmt.Errorf("%s can be written by others than its owner (mode %04o); try: chmod go-w %s", f.Name(), file.Perm(), f.Name())
+	if err := CheckAttributes(f.Name(), file); err != nil {
+		return false, err
 	}
 	if err := fsys.CheckDir(dir); err != nil {
 		return false, err
@@ -58,10 +55,21 @@ func complete(f *os.File, file fsys.Info, dir string) (leased bool, err error) {
 	if err := checkELF(f, file.Size, host); err != nil {
 		return leased, fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	if file.Perm()&0o111 == 0 {
-		return leased, fmt.Errorf("%s is not executable (mode %04o); try: chmod 755 %s", f.Name(), file.Perm(), f.Name())
-	}
 	return leased, nil
+}
+
+// CheckAttributes reports why the owner and the mode of the file name, as file has them, are not those
+// of a source, or nil.
+func CheckAttributes(name string, file fsys.Info) error {
+	switch {
+	case !file.Ours():
+		return fmt.Errorf("%s belongs to uid %d; try: chown %d %s", name, file.UID, os.Geteuid(), name)
+	case file.Perm()&0o022 != 0:
+		return fmt.Errorf("%s can be written by others than its owner (mode %04o); try: chmod go-w %s", name, file.Perm(), name)
+	case file.Perm()&0o111 == 0:
+		return fmt.Errorf("%s is not executable (mode %04o); try: chmod 755 %s", name, file.Perm(), name)
+	}
+	return nil
 }
 
 // kind names the type of a file that is not regular.
