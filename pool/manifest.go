@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"relinkd/fsys"
 )
 
@@ -18,6 +20,7 @@ const manifestVersion = 1
 type Manifest struct {
 	Version  int               `json:"version"`
 	Path     string            `json:"path"`             // of the target
+	Device   uint64            `json:"device"`           // of the install directory's file system, which the machine may number anew
 	SHA256   string            `json:"sha256"`           // the generation
 	Size     int64             `json:"size"`             // of the source, bytes
 	Since    time.Time         `json:"since"`            // when the generation was published
@@ -41,10 +44,38 @@ func (m *Manifest) made(n int, id fsys.ID) (fsys.Info, bool) {
 }
 
 func manifestName(target string) string { return target + ".json" }
+func syncedName(target string) string   { return target + ".json.synced" }
+
+// Renumber makes m tell of the same files when the install directory's file system, on which they
+// are, has the number device now. A file system is numbered when it is mounted: btrfs, a loop device
+// or a disk that is found later than another get another number when the machine starts again.
+func (m *Manifest) Renumber(device uint64) {
+	before := m.Device
+	if before == 0 || device == 0 || before == device {
+		return
+	}
+	renumber := func(id *fsys.ID) {
+		if id.Dev == before {
+			id.Dev = device
+		}
+	}
+	renumber(&m.Pristine.ID)
+	renumber(&m.Link)
+	for _, infos := range []map[int]fsys.Info{m.Copies, m.Staged} {
+		for n, info := range infos {
+			renumber(&info.ID)
+			infos[n] = info
+		}
+	}
+	for i := range m.Stale {
+		renumber(&m.Stale[i])
+	}
+	m.Device = device
+}
 
 // Save writes the manifest of target into dir in one step: whoever reads it finds the former one or
-// this one. It does not wait for the disk, for the deciding loop calls it: a power cut may cost the
-// manifest, and that costs the next start some reading.
+// this one. It does not wait for the disk, for the deciding loop calls it: after a power cut LoadManifest
+// finds what SyncManifest has kept.
 func (m *Manifest) Save(dir *fsys.Dir, target string) error {
 	current := *m
 	current.Version = manifestVersion
@@ -52,13 +83,39 @@ func (m *Manifest) Save(dir *fsys.Dir, target string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeManifest(dir, manifestName(target), append(data, '\n')); err != nil {
+	if err := writeManifest(dir, manifestName(target), append(data, '\n'), false); err != nil {
 		return fmt.Errorf("cannot save the manifest of %s: %w", target, err)
 	}
 	return nil
 }
 
-func writeManifest(dir *fsys.Dir, name string, data []byte) (err error) {
+// SyncManifest keeps what Save has written once more, durably: Load falls back on that. It may wait for
+// the disk for long, and may run beside Save.
+func SyncManifest(dir *fsys.Dir, target string) error {
+	data, err := readFile(dir, manifestName(target))
+	if err == nil {
+		err = writeManifest(dir, syncedName(target), data, true)
+	}
+	if err == nil {
+		err = dir.Sync("manifest: sync names")
+	}
+	if err != nil {
+		return fmt.Errorf("cannot save the manifest of %s: %w", target, err)
+	}
+	return nil
+}
+
+// ForgetManifest removes all that Save and SyncManifest have written.
+func ForgetManifest(dir *fsys.Dir, target string) error {
+	for _, name := range []string{manifestName(target), syncedName(target)} {
+		if err := dir.Unlink("manifest: forget", name); err != nil && !fsys.NotExist(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeManifest(dir *fsys.Dir, name string, data []byte, sync bool) (err error) {
 	newName := name + newSuffix
 	f, err := dir.Create("manifest: create", newName, 0o600)
 	if fsys.Exist(err) {
@@ -70,7 +127,7 @@ func writeManifest(dir *fsys.Dir, name string, data []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	err = writeAndClose(dir, f, data)
+	err = writeAndClose(dir, f, data, sync)
 	if err == nil {
 		err = dir.Replace("manifest: replace", newName, dir, name)
 	}
@@ -82,51 +139,57 @@ func writeManifest(dir *fsys.Dir, name string, data []byte) (err error) {
 	return nil
 }
 
-func writeAndClose(dir *fsys.Dir, f *os.File, data []byte) error {
+func writeAndClose(dir *fsys.Dir, f *os.File, data []byte, sync bool) error {
 	defer f.Close()
-	return dir.File("manifest: write", f, func(int) error {
+	err := dir.File("manifest: write", f, func(int) error {
 		_, err := f.WriteAt(data, 0)
 		return err
 	})
+	if err != nil || !sync {
+		return err
+	}
+	return dir.File("manifest: sync", f, unix.Fsync)
 }
 
-// LoadManifest reads the manifest of target from dir. It always returns one: an empty one when
-// there is none or, with an error that is for the log alone, when it cannot be used.
+// LoadManifest reads the manifest of target from dir: the last one, else the one that was last made
+// durable. It always returns one: an empty one when there is none. An error is for the log alone, and
+// says that the last one cannot be used.
 func LoadManifest(dir *fsys.Dir, target string) (*Manifest, error) {
 	m, err := readManifest(dir, manifestName(target))
-	if fsys.NotExist(err) {
-		return &Manifest{}, nil
+	if err == nil {
+		return m, nil
 	}
-	if err != nil {
-		return &Manifest{}, fmt.Errorf("the manifest of %s cannot be used, so every copy is read again: %w", target, err)
+	if !fsys.NotExist(err) {
+		err = fmt.Errorf("the manifest of %s cannot be used: %w", target, err)
+	} else {
+		err = nil
 	}
-	return m, nil
+	if m, syncedErr := readManifest(dir, syncedName(target)); syncedErr == nil {
+		return m, err
+	}
+	return &Manifest{}, err
 }
 
 func readManifest(dir *fsys.Dir, name string) (*Manifest, error) {
-	f, err := dir.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := fsys.Fstat(f)
-	if err != nil {
-		return nil, err
-	}
-	// What it says is taken for our own word on which files may be replaced.
-	if !info.IsRegular() || !info.Ours() || info.Perm()&0o022 != 0 {
-		return nil, fmt.Errorf("%s was not written by relinkd", f.Name())
-	}
-	data, err := io.ReadAll(f)
+	data, err := readFile(dir, name)
 	if err != nil {
 		return nil, err
 	}
 	var m Manifest
 	if err := json.Unmarshal(data, &m); err != nil {
-		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+		return nil, fmt.Errorf("%s: %w", dir.Join(name), err)
 	}
 	if m.Version != manifestVersion {
-		return nil, fmt.Errorf("%s has version %d, this relinkd knows %d", f.Name(), m.Version, manifestVersion)
+		return nil, fmt.Errorf("%s has version %d, this relinkd knows %d", dir.Join(name), m.Version, manifestVersion)
 	}
 	return &m, nil
+}
+
+func readFile(dir *fsys.Dir, name string) ([]byte, error) {
+	f, err := dir.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
 }

@@ -101,3 +101,72 @@ func TestSaveFailsAtEachCall(t *testing.T) {
 	}
 	must(t, someManifest().Save(x.Pool.dir, "imapd")) // and over a left-over
 }
+
+// A power cut may cost the manifest that was not synced, not the one that was.
+func TestSyncedManifest(t *testing.T) {
+	onEach(t, func(t *testing.T, x *fixture) {
+		dir := x.Pool.dir
+		if err := SyncManifest(dir, "imapd"); !fsys.NotExist(err) || !strings.Contains(err.Error(), "manifest of imapd") {
+			t.Errorf("without a manifest: %v", err)
+		}
+		synced := someManifest()
+		must(t, synced.Save(dir, "imapd"))
+		must(t, SyncManifest(dir, "imapd"))
+		later := &Manifest{Version: manifestVersion, Path: "/x"}
+		must(t, later.Save(dir, "imapd"))
+		loads := func(when string, want *Manifest, usable bool) {
+			t.Helper()
+			got, err := LoadManifest(dir, "imapd")
+			if diff := cmp.Diff(want, got); diff != "" || (err == nil) != usable {
+				t.Errorf("%s: %v\n(-want +got):\n%s", when, err, diff)
+			}
+		}
+		loads("saved later", later, true)
+		x.write("imapd.json", "")
+		loads("empty, as after a power cut", synced, false)
+		must(t, os.Remove(dir.Join("imapd.json")))
+		loads("removed", synced, true)
+		must(t, later.Save(dir, "imapd"))
+		must(t, ForgetManifest(dir, "imapd"))
+		must(t, ForgetManifest(dir, "imapd"))
+		loads("forgotten", &Manifest{}, true)
+	})
+}
+
+func TestSyncManifestFailsAtEachCall(t *testing.T) {
+	x := onScratch(t)
+	dir := x.Pool.dir
+	must(t, someManifest().Save(dir, "imapd"))
+	for _, label := range []fsys.Op{"manifest: create", "manifest: write", "manifest: sync", "manifest: replace", "manifest: sync names"} {
+		x.hook.reset()
+		x.hook.once(label, fails)
+		if err := SyncManifest(dir, "imapd"); !errors.Is(err, unix.EIO) {
+			t.Errorf("%s: %v, want EIO", label, err)
+		}
+		if _, err := os.Lstat(dir.Join("imapd.json.synced.new")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: a temporary file is left: %v", label, err)
+		}
+	}
+}
+
+// After a restart of the machine the same file system may have another number.
+func TestRenumber(t *testing.T) {
+	m := someManifest()
+	m.Device, m.Stale = 1, []fsys.ID{{Dev: 1, Ino: 9}, {Dev: 2, Ino: 9}}
+	m.Staged[2] = fsys.Info{ID: fsys.ID{Dev: 1, Ino: 8}}
+	want := someManifest()
+	want.Device, want.Stale = 7, []fsys.ID{{Dev: 7, Ino: 9}, {Dev: 2, Ino: 9}}
+	want.Pristine.Dev, want.Link.Dev = 7, 7
+	want.Copies[1] = fsys.Info{ID: fsys.ID{Dev: 7, Ino: 4}, UID: 5, GID: 6}
+	want.Staged[2] = fsys.Info{ID: fsys.ID{Dev: 7, Ino: 8}}
+	m.Renumber(7)
+	m.Renumber(0)
+	if diff := cmp.Diff(want, m); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	unknown := someManifest()
+	unknown.Renumber(7)
+	if diff := cmp.Diff(someManifest(), unknown); diff != "" {
+		t.Errorf("of an unknown number (-want +got):\n%s", diff)
+	}
+}

@@ -138,24 +138,50 @@ func (t *target) clone(j *job, src *pool.Source, numbers []int) {
 	})
 }
 
-// haveCopies is step 5: the copies get their names. That is made durable off the loop: a disk may
-// take its time.
+// haveCopies begins step 5: before the copies get their names the manifest says that they are ours,
+// for after a power cut there may be nothing else left that does. That is made durable off the loop:
+// a disk may take its time.
 func (t *target) haveCopies(j *job, src *pool.Source, staged *pool.Staged, err error) error {
 	if err != nil {
 		return err
 	}
-	if err := j.ctx.Err(); err != nil {
+	if err := t.mayCommit(j, src); err != nil {
 		return errors.Join(err, staged.Discard())
+	}
+	j.staged = staged.Copies()
+	if err := t.save(); err != nil {
+		return errors.Join(err, staged.Discard())
+	}
+	t.off(func() func() {
+		err := pool.SyncManifest(t.state, t.name)
+		return func() { t.failJob(j, src, t.commit(j, src, staged, err)) }
+	})
+	return nil
+}
+
+// mayCommit refuses when the copies are no longer wanted.
+func (t *target) mayCommit(j *job, src *pool.Source) error {
+	if err := j.ctx.Err(); err != nil {
+		return err
 	}
 	if j.origin == fromPath {
 		if at, err := t.link.Look(); err != nil || !at.Info.SameContent(src.Info()) {
-			return errors.Join(linker.ErrSuperseded, err, staged.Discard())
+			return errors.Join(linker.ErrSuperseded, err)
 		}
 	}
-	t.replaced(staged.Copies())
-	if err := t.saveStaged(staged); err != nil {
+	return nil
+}
+
+// commit goes on with step 5: the copies get their names, which is made durable off the loop.
+func (t *target) commit(j *job, src *pool.Source, staged *pool.Staged, err error) error {
+	if err == nil {
+		err = t.mayCommit(j, src)
+	}
+	if err != nil {
 		return errors.Join(err, staged.Discard())
 	}
+	t.replaced(j.staged)
+	j.staged = nil
 	committed, err := staged.Commit(j.ctx)
 	if err != nil {
 		return errors.Join(err, t.save())
@@ -296,7 +322,8 @@ func (t *target) bypass() {
 	t.did("%s leads to the packaged file until the copies are made", t.link.PrivateLink())
 }
 
-// point moves the private link without counting it as a rotation.
+// point moves the private link without counting it as a rotation. Where an administrator names it, it
+// must be there from the moment on that it is said to be.
 func (t *target) point(n int) error {
 	if err := t.link.Rotate(n); err != nil {
 		return err
@@ -304,5 +331,8 @@ func (t *target) point(n int) error {
 	now := time.Now()
 	t.left[t.current] = now
 	t.current, t.rotatedAt = n, now
-	return nil
+	if t.cfg.Publish != config.PublishNone {
+		return nil // Publish does it, before path depends on it
+	}
+	return t.link.Private().Sync("point: sync")
 }

@@ -25,7 +25,8 @@ type job struct {
 	origin origin
 	info   fsys.Info // of the source when the job began
 	path   linker.Standing
-	grow   bool // one more copy of the generation in force
+	grow   bool        // one more copy of the generation in force
+	staged []pool.Copy // those that are about to get their names
 	began  time.Time
 	ctx    context.Context
 	cancel func()

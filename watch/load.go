@@ -228,17 +228,18 @@ func (t *target) owned(n int) pool.Copy { return t.pool.Copy(n) }
 func (t *target) isOwned(n int) bool { return t.owned(n).Number != 0 }
 
 // manifest is what the last save has left.
-func (t *target) manifest() (*pool.Manifest, error) { return pool.LoadManifest(t.state, t.name) }
+func (t *target) manifest() (*pool.Manifest, error) {
+	m, err := pool.LoadManifest(t.state, t.name)
+	m.Renumber(t.dirID.Dev)
+	return m, err
+}
 
-// save writes the manifest for the next start.
-func (t *target) save() error { return t.saveManifest(nil) }
-
-// saveStaged writes it ahead of a commit: after a crash in the midst of it both generations' copies
-// are known as ours.
-func (t *target) saveStaged(s *pool.Staged) error { return t.saveManifest(s.Copies()) }
-
-func (t *target) saveManifest(staged []pool.Copy) error {
-	m := &pool.Manifest{Path: t.cfg.Path, Packaged: t.install.Packaged(), Since: t.since, Link: t.link.Put(), Copies: map[int]fsys.Info{}}
+// save writes the manifest for the next start. Ahead of a commit it names the staged copies too: after
+// a crash in the midst of that both generations' copies are known as ours.
+func (t *target) save() error {
+	m := &pool.Manifest{
+		Path: t.cfg.Path, Device: t.dirID.Dev, Packaged: t.install.Packaged(), Since: t.since, Link: t.link.Put(), Copies: map[int]fsys.Info{},
+	}
 	if t.src != nil {
 		m.SHA256, m.Size, m.Pristine = t.src.SHA256(), t.src.Info().Size, t.src.Info()
 		// A rename has changed the file's ctime since it was read.
@@ -249,11 +250,14 @@ func (t *target) saveManifest(staged []pool.Copy) error {
 	for _, c := range t.pool.Owned() {
 		m.Copies[c.Number] = c.Info
 	}
-	for _, c := range staged {
-		if m.Staged == nil {
-			m.Staged = map[int]fsys.Info{}
+	if t.job != nil && len(t.job.staged) > 0 {
+		m.Staged = map[int]fsys.Info{}
+		for _, c := range t.job.staged {
+			m.Staged[c.Number] = c.Info
+			if t.isOwned(c.Number) {
+				m.Stale = append(m.Stale, t.owned(c.Number).Info.ID)
+			}
 		}
-		m.Staged[c.Number] = c.Info
 	}
 	for id := range t.stale {
 		m.Stale = append(m.Stale, id)

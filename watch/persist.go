@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"relinkd/fsys"
+	"relinkd/pool"
 )
 
 // What relinkd remembers in the state directory, beside the manifests of package pool:
@@ -23,7 +24,6 @@ const (
 	lockName        = "lock"
 	suffixReleased  = ".released"
 	suffixRestart   = ".restart"
-	suffixManifest  = ".json"
 	ownerReadsWrite = 0o600
 )
 
@@ -110,11 +110,7 @@ func (t *target) setReleased(is bool) error {
 
 // forgetManifest removes the manifest: there are no copies any more.
 func (t *target) forgetManifest() error {
-	err := t.state.Unlink("forget: unlink", t.name+suffixManifest)
-	if fsys.NotExist(err) {
-		return nil
-	}
-	return err
+	return pool.ForgetManifest(t.state, t.name)
 }
 
 // askedRestart is the install directory for which a new start was last asked for.
