@@ -383,6 +383,7 @@ const (
 	configVariable = "RELINKD_TEST_CONFIG"  // its configuration, in JSON
 	adminVariable  = "RELINKD_TEST_ADMIN"   // Options.AdminDir
 	killVariable   = "RELINKD_TEST_KILL_AT" // the changing call, no rotation, before which it kills itself
+	scriptVariable = "RELINKD_TEST_SCRIPT"  // a script in JSON, in its place
 )
 
 // runDaemon runs a Watcher until it is killed, by the test or by itself, or its input ends.
@@ -391,24 +392,18 @@ func runDaemon() error {
 	if err := json.Unmarshal([]byte(os.Getenv(configVariable)), &cfg); err != nil {
 		return err
 	}
-	left := 0
-	if _, err := fmt.Sscan(os.Getenv(killVariable), &left); err != nil {
+	play, err := readScript()
+	if err != nil {
 		return err
 	}
-	var mu sync.Mutex
-	killer := &fsys.FS{Before: func(op fsys.Op, _ string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if !strings.HasPrefix(string(op), "rotate:") {
-			left--
+	before := play.before
+	if before == nil {
+		if before, err = killAt(); err != nil {
+			return err
 		}
-		if left == 0 {
-			return errors.Join(unix.Kill(os.Getpid(), unix.SIGKILL), unix.EINTR)
-		}
-		return nil
-	}}
+	}
 	admin := os.Getenv(adminVariable)
-	w, err := New(&cfg, Options{FS: killer, AdminDir: admin, RPMDirs: []string{admin}})
+	w, err := New(&cfg, Options{FS: &fsys.FS{Before: before}, AdminDir: admin, RPMDirs: []string{admin}})
 	if err != nil {
 		return err
 	}
@@ -417,8 +412,32 @@ func runDaemon() error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		stop()
 	}()
+	go play.manage(ctx, w)
 	return errors.Join(w.Run(ctx), w.Close())
 }
+
+// killAt is a hook that kills this process at the call that killVariable says.
+func killAt() (func(fsys.Op, string) error, error) {
+	left := 0
+	if _, err := fmt.Sscan(os.Getenv(killVariable), &left); err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	return func(op fsys.Op, _ string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if !strings.HasPrefix(string(op), "rotate:") {
+			left--
+		}
+		if left == 0 {
+			return killSelf()
+		}
+		return nil
+	}, nil
+}
+
+// killSelf ends this process before the call ahead of which it is called.
+func killSelf() error { return errors.Join(unix.Kill(os.Getpid(), unix.SIGKILL), unix.EINTR) }
 
 // must ends the test at an error.
 func must(t testing.TB, err error) {

@@ -184,6 +184,31 @@ func TestUnwoundUpgrade(t *testing.T) {
 	d.steady("1")
 }
 
+// The backup of an upgrade that was never published comes back: what was in force stays, and is not
+// taken for the upgrade before, which may still be taken back too.
+func TestUnwoundBeforePublished(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	lockFile(t, filepath.Join(s.admin, "lock-frontend")) // the previous one stays
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	s.install("2")
+	d.steady("2")
+	d.stop()
+	backup := s.path + ".dpkg-tmp"
+	eventually(t, "the clock of files advances", func() bool {
+		_ = os.Remove(backup) // of the round before
+		must(t, os.Symlink(linkText(t, s.path), backup))
+		return lstat(t, backup).Mtime > lstat(t, s.previous()).Ctime
+	})
+	s.install("3")
+	must(t, os.Rename(backup, s.path))
+	d = s.start()
+	d.steady("2")
+	s.holds(s.previous(), "1")
+}
+
 // A link at path that an earlier daemon put there, and did not come to write down, is no unwinding.
 func TestCrashBeforeTheManifestIsSaved(t *testing.T) {
 	t.Parallel()
@@ -341,13 +366,19 @@ func TestKilled(t *testing.T) {
 // function that tells whether it has.
 func (s *site) killed(n int) (ended func() bool) {
 	s.t.Helper()
+	return s.process(fmt.Sprintf("%s=%d", killVariable, n))
+}
+
+// process runs a daemon in a process of its own, which has these variables, and returns a function that
+// tells whether it has ended.
+func (s *site) process(env ...string) (ended func() bool) {
+	s.t.Helper()
 	cfg, err := s.load()
 	must(s.t, err)
 	text, err := json.Marshal(cfg)
 	must(s.t, err)
-	r := ask(s.t, request{Op: "daemon", Args: []string{
-		configVariable + "=" + string(text), adminVariable + "=" + s.admin, fmt.Sprintf("%s=%d", killVariable, n),
-	}})
+	env = append(env, configVariable+"="+string(text), adminVariable+"="+s.admin)
+	r := ask(s.t, request{Op: "daemon", Args: env})
 	if r.Error != "" {
 		s.t.Fatal(r.Error)
 	}
