@@ -20,6 +20,7 @@ const PrivateDir = ".relinkd"
 // path's own name so that the command name of a process stays the same.
 const (
 	suffixPristine = ".pristine" // the packaged file while path is ours
+	suffixDrifted  = ".drifted"  // after suffixPristine: one that somebody has written to
 	suffixPrevious = ".previous" // the pristine before an upgrade
 	suffixPublish  = ".publish"  // what is being exchanged in or out
 	suffixRotate   = ".rotate"   // the private link to be
@@ -37,6 +38,7 @@ type Link struct {
 
 	put        fsys.ID // what relinkd last put at path; zero when not known
 	noExchange bool    // the file system was seen to lack RENAME_EXCHANGE
+	announce   func()  // what Announce has set; may be nil
 }
 
 // Open opens the install directory of path and relinkd's private directory in it, without making
@@ -153,6 +155,10 @@ func (l *Link) Put() fsys.ID { return l.put }
 
 // SetPut tells what an earlier relinkd put at path, from the manifest.
 func (l *Link) SetPut(id fsys.ID) { l.put = id }
+
+// Announce has f called when Put tells of a link that Publish is about to put at path: who writes Put
+// down then can tell after a crash whether it is ours that stands there.
+func (l *Link) Announce(f func()) { l.announce = f }
 
 // NoExchange reports whether the file system was seen to lack RENAME_EXCHANGE, so that a file
 // renamed to path between a look and our rename would be lost.

@@ -3,6 +3,7 @@ package linker
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -152,9 +153,28 @@ func (l *Link) DropPrivate() error {
 	return err
 }
 
-// belongs reports whether a file of the private directory is named after a copy of name.
+// SetAsidePristine gives the pristine, to which somebody has written, the first free name that says so:
+// NAME.pristine.drifted, or with .2, .3 … after it. There is none then.
+func (l *Link) SetAsidePristine() (kept string, err error) {
+	for i := 1; ; i++ {
+		kept = l.PristineName() + suffixDrifted
+		if i > 1 {
+			kept = fmt.Sprintf("%s.%d", kept, i)
+		}
+		err := l.private.Move("drifted: keep", l.PristineName(), l.private, kept)
+		if !fsys.Exist(err) {
+			return kept, err
+		}
+	}
+}
+
+// belongs reports whether a file of the private directory is named after a copy of name, or is a
+// pristine that was set aside.
 func belongs(name, file string) bool {
 	const number = len("_001")
+	if strings.HasPrefix(file, name+suffixPristine+suffixDrifted) {
+		return true
+	}
 	return len(file) > len(name)+number && file[:len(name)] == name && file[len(name)] == '_'
 }
 

@@ -119,6 +119,13 @@ func (s *Source) changed() error {
 	return fmt.Errorf("cannot make copies of %s: %w", s.f.Name(), ErrChanged)
 }
 
+// Intact reports whether the file still has the content that it had when it was read, whatever its
+// times say.
+func (s *Source) Intact(ctx context.Context) (bool, error) {
+	sum, _, err := hash(ctx, s.f)
+	return sum == s.sha256, err
+}
+
 // SameContent reports whether the regular files f and g have the same content.
 func SameContent(ctx context.Context, f, g *os.File) (bool, error) {
 	a, _, err := hash(ctx, f)

@@ -23,6 +23,7 @@ const (
 	stepPutBack               // path is gone: put our link there again
 	stepStandDown             // the package is removed: take everything of ours away
 	stepLead                  // the private link leads nowhere, but there are copies
+	stepRenew                 // somebody has written to the pristine: a clone of a copy takes its place
 	stepUnpublish             // path is ours, but this way of publishing leaves it alone
 )
 
@@ -51,6 +52,7 @@ type observation struct {
 
 	unwound  bool // our link at path is not the one that we put there
 	sameGen  bool // the copies were made from the pristine
+	spoiled  bool // somebody has written to the pristine since
 	takeOver bool // the operator asked to manage a hand-made pool
 }
 
@@ -113,6 +115,10 @@ func decideOurs(o observation) decision {
 		return decision{step: stepUnpublish, state: Starting, reason: `publish is "none", and path is still our link`}
 	case o.unwound && o.view.Previous.Kind == linker.File:
 		return decision{step: stepUnwind, state: Cloning, reason: "the package manager took its upgrade back"}
+	case o.spoiled && o.spare > 0:
+		return decision{step: stepRenew, state: Cloning, reason: "the pristine was changed in place"}
+	case o.spoiled:
+		return decision{state: Degraded, reason: "the pristine was changed in place, and there is no copy to take its place: install the package again, or relinkd adopt"}
 	case !o.had && o.spare > 0:
 		return decision{step: stepLead, state: Cloning, reason: "the private link leads to no copy"}
 	case o.view.Pristine.Kind != linker.File && !o.complete:

@@ -55,6 +55,8 @@ func TestDecide(t *testing.T) {
 		{"ours: made again by somebody", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true, unwound: true}, stepNone, Steady},
 		{"ours: put back, and removed after all", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true, removed: "dpkg"}, stepStandDown, Absent},
 		{"ours: the private link leads nowhere", observation{publish: symlink, view: at(linker.Ours, pristine), spare: 2, sameGen: true}, stepLead, Cloning},
+		{"ours: the pristine was written to", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true, spoiled: true, spare: 1}, stepRenew, Cloning},
+		{"ours: the pristine was written to, no copy", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, spoiled: true}, stepNone, Degraded},
 		{"ours: sidecar", observation{publish: none, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true}, stepUnpublish, Starting},
 
 		{"file: new", observation{publish: symlink, view: at(linker.File)}, stepMakeFrom, Cloning},
@@ -109,6 +111,7 @@ func TestDecideAlways(t *testing.T) {
 		func(o *observation) { o.unwound = true },
 		func(o *observation) { o.sameGen = true },
 		func(o *observation) { o.takeOver = true },
+		func(o *observation) { o.spoiled = true },
 	}
 	for kind := linker.Nothing; kind <= linker.Other; kind++ {
 		for _, publish := range []config.Publish{config.PublishSymlink, config.PublishNone} {
@@ -145,6 +148,7 @@ func rule(o observation, d decision) string {
 		only(stepUnwind, kind == linker.Ours && o.view.Previous.Kind == linker.File),
 		only(stepRemake, (kind == linker.Ours || kind == linker.Nothing && !o.had) && o.view.Pristine.Kind == linker.File),
 		only(stepLead, o.spare > 0),
+		only(stepRenew, kind == linker.Ours && !none && o.spoiled && o.spare > 0),
 		only(stepStandDown, kind == linker.Nothing || kind == linker.Ours && o.removed != ""),
 	} {
 		if broken != "" {

@@ -77,11 +77,16 @@ func (t *target) clean() error {
 	if t.src == nil {
 		return nil
 	}
+	t.saveOrWarn()
+	return nil
+}
+
+// saveOrWarn is save where it is not worth giving up for.
+func (t *target) saveOrWarn() {
 	if err := t.save(); err != nil {
 		t.remember(err.Error())
 		t.log.Warn().Err(err).Msg("the manifest is not up to date")
 	}
-	return nil
 }
 
 // keptFile tells of a file that was put in the place of a copy while that was being replaced, just
@@ -160,6 +165,7 @@ func (t *target) observe(now time.Time) (observation, error) {
 			t.link.SetPut(o.view.Path.Info.ID) // somebody may have made our link again: as good as ours
 		}
 		o.sameGen = t.src != nil && o.view.Pristine.Info.SameContent(t.src.Info())
+		o.spoiled = t.spoiled || t.src != nil && !o.sameGen && o.view.Pristine.Info.ID == t.src.Info().ID
 		if now.Before(t.removalUntil) {
 			o.removed = t.removed()
 		}
@@ -218,6 +224,9 @@ func (t *target) act(ctx context.Context, d decision, o observation) error {
 		repair, err := t.link.Recover(t.isCopy)
 		if err == nil {
 			t.did("recovered: %s", repair)
+			if repair == linker.Finish {
+				t.recallPut()
+			}
 			t.reload()
 			t.cleaned = false
 		}
@@ -236,6 +245,8 @@ func (t *target) act(ctx context.Context, d decision, o observation) error {
 		return t.putBack(o)
 	case stepStandDown:
 		return t.standDown(d.reason)
+	case stepRenew:
+		return t.renew(ctx)
 	case stepUnpublish:
 		_, err := t.link.Restore()
 		t.reload()

@@ -11,6 +11,7 @@ import (
 	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
+	"relinkd/watch/install"
 )
 
 // start opens a source and begins a job with it: hash it, then clone. Numbers as in DESIGN.md §5,
@@ -282,8 +283,58 @@ func (t *target) startFromPath(ctx context.Context, o observation) error {
 // startFromPristine makes the copies that are missing, or all, from the pristine.
 func (t *target) startFromPristine(ctx context.Context) error {
 	return t.start(ctx, fromPristine, linker.Standing{}, func() (*os.File, error) {
-		return t.link.Private().Open(t.link.PristineName())
+		f, err := t.link.Private().Open(t.link.PristineName())
+		if err != nil {
+			return nil, err
+		}
+		if err := install.Complete(f, t.dirPath()); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("the pristine cannot be cloned: %w", err)
+		}
+		return f, nil
 	})
+}
+
+// renew sets the pristine aside, to which somebody has written, and puts a clone of a copy in its place.
+func (t *target) renew(ctx context.Context) error {
+	n := t.spare()
+	f, err := t.link.Dir().Open(pool.CopyName(t.base(), n))
+	if err != nil {
+		return err
+	}
+	good, err := pool.ReadSource(ctx, f)
+	if err != nil {
+		f.Close()
+		return err
+	}
+	defer good.Close()
+	if good.SHA256() != t.src.SHA256() {
+		t.convict(n, "has another content than it was made with")
+		return nil // the next decision finds another one, or none
+	}
+	t.spoiled = true // also if what follows is done in part only
+	kept, err := t.link.SetAsidePristine()
+	if err != nil && !fsys.NotExist(err) {
+		return err
+	}
+	if err == nil {
+		t.warn("%s was changed by somebody: it is kept as %s, and a clone of %s takes its place", t.link.PristineName(), t.link.Private().Join(kept), pool.CopyName(t.base(), n))
+	}
+	if err := pool.CloneAs(ctx, good, t.link.Private(), t.link.PristineName()); err != nil {
+		return err
+	}
+	if f, err = t.link.Private().Open(t.link.PristineName()); err != nil {
+		return err
+	}
+	src, err := pool.Known(f, good.SHA256())
+	if err != nil {
+		f.Close()
+		return err
+	}
+	t.drop(t.src)
+	t.src, t.spoiled = src, false
+	t.notice = "the pristine was changed by somebody and is a clone of a copy now: restore will put that at path, with a new inode"
+	return t.save()
 }
 
 // grow makes one more copy of the generation in force.

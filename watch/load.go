@@ -41,6 +41,11 @@ func (t *target) load() error {
 		if err != nil {
 			return err
 		}
+		if s.name == t.link.PristineName() && t.wasWritten(src, m) {
+			t.spoiled = true
+			src.Close()
+			continue
+		}
 		adopted, rest, err := t.pool.Adopt(context.Background(), src, numbers, m)
 		if err != nil {
 			src.Close()
@@ -118,6 +123,12 @@ func (t *target) source(dir *fsys.Dir, name string, m *pool.Manifest) (*pool.Sou
 	return src, err
 }
 
+// wasWritten reports whether the pristine is the file that the manifest names, with another content
+// than the copies that stand just as the manifest says.
+func (t *target) wasWritten(pristine *pool.Source, m *pool.Manifest) bool {
+	return pristine.Info().ID == m.Pristine.ID && pristine.SHA256() != m.SHA256 && t.knownCopy(m) != 0
+}
+
 func (t *target) sinceOf(m *pool.Manifest, src *pool.Source) {
 	t.since = m.Since
 	if m.SHA256 != src.SHA256() || m.Since.IsZero() {
@@ -156,8 +167,10 @@ func (t *target) fallBack(v linker.View, m *pool.Manifest) error {
 		return err
 	}
 	t.src, t.since = src, time.Now()
-	t.notice = "the pristine is gone: restore will put a clone of a copy at path, with a new inode"
-	t.warn("the pristine of %s is gone", t.cfg.Path)
+	if !t.spoiled {
+		t.notice = "the pristine is gone: restore will put a clone of a copy at path, with a new inode"
+		t.warn("the pristine of %s is gone", t.cfg.Path)
+	}
 	return nil
 }
 

@@ -83,6 +83,8 @@ func (t *target) steps(d decision, o observation) []string {
 		return []string{fmt.Sprintf("remove link, copies and %s: %s", linker.PrivateDir, d.reason)}
 	case stepLead:
 		return []string{fmt.Sprintf("point %s at %s", t.link.PrivateLink(), pool.CopyName(t.base(), o.spare))}
+	case stepRenew:
+		return []string{fmt.Sprintf("keep the changed %s as drifted, and put a clone of %s in its place", t.link.PristineName(), pool.CopyName(t.base(), o.spare))}
 	case stepUnpublish:
 		return []string{fmt.Sprintf("put the pristine back at %s", t.cfg.Path)}
 	}

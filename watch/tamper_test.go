@@ -206,3 +206,61 @@ func TestBitRot(t *testing.T) {
 	faults.Record(t, faults.Row{What: "steady", Injected: "bit rot below the file system, in the linked copy", Times: 2,
 		Survived: "the periodic check finds it, the link leaves the copy, the copy is cloned anew"})
 }
+
+// The pristine is what all copies are made from: one that was tampered with makes no copy, and does
+// not come to path.
+func TestTamperingWithThePristine(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(t *testing.T, path string)
+	}{
+		{"written to", overwrite},
+		{"written to, and its times put back", func(t *testing.T, path string) {
+			before := lstat(t, path)
+			overwrite(t, path)
+			must(t, os.Chtimes(path, time.Time{}, before.ModTime()))
+		}},
+		{"cut short", func(t *testing.T, path string) { must(t, os.Truncate(path, 100)) }},
+	} {
+		for _, stopped := range []bool{false, true} {
+			when := ""
+			if stopped {
+				when = " while no daemon runs"
+			}
+			t.Run(tt.name+when, func(t *testing.T) {
+				t.Parallel()
+				s := newSite(t)
+				s.install("1")
+				d := s.start()
+				d.steady("1")
+				end := execLoop(t, s.path)
+				if stopped {
+					d.stop()
+				}
+				tt.do(t, s.pristine())
+				if stopped {
+					d = s.start()
+				}
+				_, err := d.Verify(t.Context(), name)
+				if err != nil && !errors.Is(err, ErrRefused) { // it may be overtaken by what it would lead to
+					t.Error(err)
+				}
+				d.waitFor("the status tells", func(st TargetStatus) bool {
+					return st.State == Steady && len(st.Copies) == 3 && strings.Contains(st.Reason, "the pristine was changed")
+				})
+				must(t, os.Remove(s.copy(2)))
+				d.waitFor("the copy is made again", func(st TargetStatus) bool {
+					return st.State == Steady && !lstat(t, s.copy(2)).ID.IsZero()
+				})
+				s.holds(s.copy(2), "1")
+				r, err := d.Restore(t.Context(), name, false)
+				must(t, err)
+				end()
+				s.holds(s.path, "1")
+				said(t, r.Warnings, "drifted")
+				faults.Record(t, faults.Row{What: "steady", Injected: "the pristine is " + tt.name + when, Times: 1,
+					Survived: "path executes, what somebody wrote is kept as drifted, a clone of a copy takes the pristine's place"})
+			})
+		}
+	}
+}

@@ -52,6 +52,7 @@ type target struct {
 	wanted  int          // numbers 1 to wanted make up the pool
 
 	released     bool
+	spoiled      bool // somebody has written to the pristine
 	takeOver     bool // the operator asked to manage a hand-made pool
 	remake       bool // the operator asked for all copies anew
 	job          *job
@@ -238,6 +239,9 @@ func (t *target) watch(ctx context.Context) {
 	if m, err := t.manifest(); err == nil {
 		packaged = m.Packaged
 	}
+	if packaged { // an earlier run may have put path back while its removal went on
+		t.removalUntil = time.Now().Add(removalWatch)
+	}
 	t.install = install.New(install.Options{
 		Packaged: packaged,
 		Path:     t.cfg.Path,
@@ -288,7 +292,7 @@ func (t *target) unload() {
 		t.link.Close()
 	}
 	t.link, t.pool, t.current, t.dirID, t.cleaned = nil, nil, 0, fsys.ID{}, false
-	t.sources = nil
+	t.sources, t.spoiled = nil, false
 	clear(t.suspect)
 	clear(t.doubted)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"relinkd/config"
 	"relinkd/pool"
 )
 
@@ -36,6 +37,10 @@ func (t *target) verify(done func(TargetVerification, error)) {
 	v := &verification{src: t.src, cancel: cancel, done: []func(TargetVerification, error){done}}
 	t.verifying = v
 	p, numbers, base := t.pool, t.numbers(), t.base()
+	pristine := "" // which is mended if need be; what stands at path is not ours
+	if t.cfg.Publish != config.PublishNone {
+		pristine = t.link.PristineName()
+	}
 	found := TargetVerification{Target: t.name, SHA256: v.src.SHA256(), Copies: []CopyFinding{}}
 	t.off(func() func() {
 		var err error
@@ -45,6 +50,12 @@ func (t *target) verify(done func(TargetVerification, error)) {
 				break
 			}
 			found.Copies = append(found.Copies, CopyFinding{Name: pool.CopyName(base, n), Problem: problem})
+		}
+		if err == nil && pristine != "" {
+			var intact bool
+			if intact, err = v.src.Intact(ctx); err == nil && !intact {
+				found.Copies = append(found.Copies, CopyFinding{Name: pristine, Problem: "has another content than when the copies were made"})
+			}
 		}
 		return func() { t.verified(v, found, err) }
 	})
@@ -77,7 +88,12 @@ func (t *target) verified(v *verification, found TargetVerification, err error) 
 	}
 	if err == nil && v.src == t.src && t.active {
 		for _, c := range found.Copies {
-			if n := pool.CopyNumber(t.base(), c.Name); c.Problem != "" {
+			switch n := pool.CopyNumber(t.base(), c.Name); {
+			case c.Problem == "":
+			case n == 0:
+				t.spoiled = true
+				t.wake()
+			default:
 				t.convict(n, c.Problem)
 			}
 		}
