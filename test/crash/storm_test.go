@@ -21,7 +21,7 @@ func TestCrashStorm(t *testing.T) {
 	for _, c := range []struct {
 		publish string
 		kills   int
-	}{{"symlink", 500}, {"none", 100}} {
+	}{{"symlink", 500}, {"none", 50}} {
 		t.Run(c.publish, func(t *testing.T) {
 			kills := c.kills
 			if os.Getenv(longVariable) == "1" {
@@ -43,7 +43,7 @@ const pauseEvery = 25
 
 // longestLife is when a daemon is killed at the latest, also where an upgrade takes longer: the
 // kills would take minutes on a machine that has much else to do.
-const longestLife = 150 * time.Millisecond
+const longestLife = 120 * time.Millisecond
 
 func crashStorm(t *testing.T, publish string, kills int) {
 	random := seeded(t)

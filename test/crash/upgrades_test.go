@@ -20,39 +20,16 @@ const (
 )
 
 // TestUpgradeRace has a package manager put new versions at path as fast as it can, with some 100
-// pauses, while the daemon publishes and rotates as fast as it can and, in the second race, an
-// operator restores and manages the target. Each version that is in place at a pause comes in force,
-// none is destroyed but by the next one, and nothing is left over. linker's TestUpgradeRace is the
-// same without a daemon, where a newer file meets a publish far more often; there it is also shown
-// that a plain rename in the place of the exchange would be seen.
+// pauses, while the daemon publishes and rotates as fast as it can and, every other time, an operator
+// restores and manages the target. Each version that is in place at a pause comes in force, none is
+// destroyed but by the next one, and nothing is left over. linker's TestUpgradeRace is the same
+// without a daemon, where a newer file meets a publish far more often; there it is also shown that a
+// plain rename in the place of the exchange would be seen.
 func TestUpgradeRace(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		act  func(*site, *rand.Rand) (stop func() error)
-		row  faults.Row
-	}{
-		{"upgrades", func(*site, *rand.Rand) func() error { return func() error { return nil } }, faults.Row{
-			What: "the daemon, publishing and rotating as fast as it can",
-		}},
-		{"restore and manage", operator, faults.Row{
-			What: "the daemon, while an operator restores and manages without a pause",
-		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			n := upgrades
-			if os.Getenv(longVariable) == "1" {
-				n *= 10
-			}
-			upgradeRace(t, n, c.act)
-			c.row.Injected = "a package manager that upgrades as fast as it can, and pauses some 100 times"
-			c.row.Times = upgrades
-			c.row.Survived = "each version in place at a pause comes in force, none is destroyed, none stays hidden"
-			faults.Record(t, c.row)
-		})
+	n := upgrades
+	if os.Getenv(longVariable) == "1" {
+		n *= 10
 	}
-}
-
-func upgradeRace(t *testing.T, n int, act func(*site, *rand.Rand) (stop func() error)) {
 	random := seeded(t)
 	s := newSite(t, "symlink")
 	p := &packager{path: s.path}
@@ -63,7 +40,10 @@ func upgradeRace(t *testing.T, n int, act func(*site, *rand.Rand) (stop func() e
 	load := keepExecuting(t, s.path)
 	pauses, released := 0, 0
 	for p.number < n && !t.Failed() {
-		stop := act(s, random)
+		stop := func() error { return nil }
+		if pauses%2 == 1 {
+			stop = operator(s, random)
+		}
 		for range 1 + random.IntN(2*upgradePause) {
 			if random.IntN(20) == 0 { // so that some come while others are published
 				<-time.After(upTo(random, 5*time.Millisecond))
@@ -86,6 +66,12 @@ func upgradeRace(t *testing.T, n int, act func(*site, *rand.Rand) (stop func() e
 	}
 	load.end()
 	t.Logf("%d upgrades with %d pauses, at %d of which the target was restored; %d executions", p.number, pauses, released, load.runs.Load())
+	faults.Record(t, faults.Row{
+		What:     "the daemon, rotating as fast as it can, while an operator restores and manages",
+		Injected: "a package manager that upgrades as fast as it can, and pauses some 100 times",
+		Times:    upgrades,
+		Survived: "each version in place at a pause comes in force, none is destroyed, none stays hidden",
+	})
 }
 
 // operator restores the target and manages it again, over and over, at random moments.
