@@ -28,10 +28,15 @@ func (l *Link) Publish(src fsys.Info) error {
 	if err != nil {
 		return err
 	}
+	before := l.put
+	l.put = link.ID
+	if l.announce != nil {
+		l.announce()
+	}
 	if err := l.putIn("publish: exchange", src); err != nil {
+		l.put = before
 		return err
 	}
-	l.put = link.ID
 	same, err := l.cameOut(src)
 	if err != nil || !same {
 		return errors.Join(ErrSuperseded, err, l.giveBack(link))

@@ -42,10 +42,7 @@ func (t *target) putBack(observation) error {
 // path as it is when that fails.
 func (t *target) newLink() {
 	t.link.SetPut(fsys.ID{})
-	if err := t.save(); err != nil {
-		t.remember(err.Error())
-		t.log.Warn().Err(err).Msg("the manifest is not up to date")
-	}
+	t.saveOrWarn()
 }
 
 // standDown takes away everything of ours after the package was removed. It is managed again when

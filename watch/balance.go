@@ -60,7 +60,7 @@ func (t *target) steer(now time.Time) time.Duration {
 		return max(time.Millisecond, p.Interval-now.Sub(t.rotatedAt))
 	}
 	t.askCensus(counts)
-	return 0
+	return max(0, t.growRetry.until.Sub(now))
 }
 
 // stuck is a private link that cannot be moved although it should be: why, and when to try again.

@@ -61,10 +61,16 @@ func (t *target) open() error {
 		return err
 	}
 	t.link, t.dirID = link, info.ID
+	t.link.Announce(t.saveOrWarn)
+	t.recallPut()
+	return nil
+}
+
+// recallPut tells link what an earlier run last put at path, if the manifest still knows.
+func (t *target) recallPut() {
 	if m, err := t.manifest(); err == nil && t.tellsOf(m) {
 		t.link.SetPut(m.Link)
 	}
-	return nil
 }
 
 // tellsOf reports whether the manifest is about the pristine that stands there. If not, a crash came

@@ -61,6 +61,7 @@ func (t *target) endJob(j *job, err error) {
 	switch {
 	case err == nil:
 		t.retry.reset()
+		t.growRetry.reset()
 	case errors.Is(err, context.Canceled):
 	case errors.Is(err, linker.ErrSuperseded), errors.Is(err, pool.ErrChanged):
 		t.log.Info().Err(err).Msg("the source was replaced meanwhile: starting over with what stands at path now")
