@@ -125,11 +125,17 @@ func (t *target) numbers() []int {
 	return all
 }
 
-// clone is steps 3 and 4, off the loop.
+// clone is steps 3 and 4, off the loop. Before that no manifest may be left on the disk which says that
+// an earlier generation is about to get its names: by it, what a power cut leaves of these copies would
+// seem to be somebody else's file that came out of a copy's place.
 func (t *target) clone(j *job, src *pool.Source, numbers []int) {
 	p := t.pool
 	t.off(func() func() {
-		staged, err := p.Stage(j.ctx, src, numbers)
+		var staged *pool.Staged
+		err := pool.SyncManifest(t.state, t.name)
+		if err == nil || fsys.NotExist(err) {
+			staged, err = p.Stage(j.ctx, src, numbers)
+		}
 		if err == nil {
 			if err = staged.Executable(); err != nil {
 				err = errors.Join(err, staged.Discard())
@@ -179,7 +185,8 @@ func (t *target) commit(j *job, src *pool.Source, staged *pool.Staged, err error
 		err = t.mayCommit(j, src)
 	}
 	if err != nil {
-		return errors.Join(err, staged.Discard())
+		j.staged = nil
+		return errors.Join(err, staged.Discard(), t.save())
 	}
 	t.replaced(j.staged)
 	j.staged = nil
