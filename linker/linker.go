@@ -84,7 +84,7 @@ func trusted(private *fsys.Dir) error {
 		return fmt.Errorf("%s belongs to user %d, not to relinkd: move it away", private.Path(), info.UID)
 	}
 	if info.Mode&0o022 != 0 {
-		return fmt.Errorf("%s is writable by others (mode %04o): chmod it to 0755", private.Path(), info.Perm())
+		return fmt.Errorf("%s is writable by others (mode %04o): see what is in it, then chmod it to 0755", private.Path(), info.Perm())
 	}
 	return nil
 }
@@ -180,8 +180,11 @@ func (l *Link) PrivateText() (string, error) {
 		return "", nil
 	}
 	text, err := l.private.Readlink(l.name)
-	if fsys.NotExist(err) {
+	switch {
+	case fsys.NotExist(err):
 		return "", nil
+	case isErrno(err, unix.EINVAL):
+		return "", fmt.Errorf("%s is not relinkd's link: move it away", l.private.Join(l.name))
 	}
 	return text, err
 }

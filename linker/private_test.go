@@ -28,8 +28,8 @@ func TestPlanted(t *testing.T) {
 		}, "is not relinkd's directory: move it away"},
 		{"a link to nothing", false, func(dir string) error { return os.Symlink("nowhere", dir) }, "is not relinkd's directory: move it away"},
 		{"a file", false, func(dir string) error { return os.WriteFile(dir, nil, 0o644) }, "is not relinkd's directory: move it away"},
-		{"a directory that all may write", false, mkdir(0o777), "is writable by others (mode 0777): chmod it to 0755"},
-		{"a directory that a group may write", false, mkdir(0o775), "is writable by others (mode 0775): chmod it to 0755"},
+		{"a directory that all may write", false, mkdir(0o777), "is writable by others (mode 0777): see what is in it, then chmod it to 0755"},
+		{"a directory that a group may write", false, mkdir(0o775), "is writable by others (mode 0775): see what is in it, then chmod it to 0755"},
 		{"another user's directory", true, func(dir string) error {
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				return err

@@ -133,6 +133,12 @@ func (l *Link) finish() error {
 		return l.sync("publish: sync")
 	}
 	err = l.private.Replace("publish: keep previous", l.PristineName(), l.private, l.PreviousName())
+	if err == nil {
+		// Where both were names of one file, by somebody's hand, rename(2) has done nothing.
+		if same, err = l.sameFile(l.PreviousName(), l.PristineName()); same {
+			err = l.private.Unlink("publish: drop name", l.PristineName())
+		}
+	}
 	if err != nil && !fsys.NotExist(err) {
 		return err
 	}

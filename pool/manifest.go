@@ -2,6 +2,7 @@ package pool
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -185,11 +186,23 @@ func readManifest(dir *fsys.Dir, name string) (*Manifest, error) {
 	return &m, nil
 }
 
+// readFile reads a file that relinkd has written. What it says is taken for our own word on which files
+// may be replaced: anything that is not such a file counts as none (ENOENT).
 func readFile(dir *fsys.Dir, name string) ([]byte, error) {
 	f, err := dir.Open(name)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, &fsys.Error{Op: "open", Path: dir.Join(name), Err: unix.ENOENT}
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := fsys.Fstat(f)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsRegular() || !info.Ours() || info.Perm()&0o022 != 0 {
+		return nil, &fsys.Error{Op: "open", Path: dir.Join(name), Err: unix.ENOENT}
+	}
 	return io.ReadAll(f)
 }

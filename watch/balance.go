@@ -332,6 +332,10 @@ func (t *target) attributesForAll(c pool.Copy, info fsys.Info) bool {
 		t.warn("what was set on %s through path is not applied to all copies: %v", pool.CopyName(t.base(), c.Number), err)
 		return false
 	}
+	if pristine, err := t.link.Private().Lstat(t.link.PristineName()); err != nil || !pristine.SameContent(t.src.Info()) || pristine.Nlink > 1 {
+		t.warn("what was set on %s through path is not applied to all copies: the pristine is not their source, or has further names that would change with it", pool.CopyName(t.base(), c.Number))
+		return false
+	}
 	c.Info = info
 	t.pool.Own(c)
 	src, err := t.setPristine(info)
