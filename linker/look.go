@@ -115,6 +115,15 @@ func (l *Link) View() (View, error) {
 	return v, err
 }
 
+// Trusted reports why somebody else could plant things in the private directory, as Open does: that may
+// have become so since.
+func (l *Link) Trusted() error {
+	if l.private == nil {
+		return nil
+	}
+	return trusted(l.private)
+}
+
 func (l *Link) standing(dir *fsys.Dir, name string) (Standing, error) {
 	info, err := dir.Lstat(name)
 	if fsys.NotExist(err) {

@@ -50,6 +50,8 @@ type observation struct {
 	had     bool   // the private link leads to a copy
 	spare   int    // the number of a copy that it could lead to; 0 for none
 
+	exposed error // why somebody else could replace what stands in the directories; nil when nobody can
+
 	unwound  bool // our link at path is not the one that we put there
 	sameGen  bool // the copies were made from the pristine
 	spoiled  bool // somebody has written to the pristine since
@@ -126,13 +128,22 @@ func decideOurs(o observation) decision {
 	case o.view.Pristine.Kind == linker.File && (!o.sameGen || !o.complete):
 		return decision{step: stepRemake, state: Cloning, reason: "copies are missing or of another generation"}
 	default:
-		return decision{state: Steady}
+		return decideSteady(o)
 	}
+}
+
+// decideSteady is for a target of which all is as it should be. Where others could change that it goes
+// on as it is, since taking path away would harm more.
+func decideSteady(o observation) decision {
+	if o.exposed != nil {
+		return decision{state: Degraded, reason: o.exposed.Error()}
+	}
+	return decision{state: Steady}
 }
 
 func decideFile(o observation) decision {
 	if o.publish == config.PublishNone && o.known && o.complete {
-		return decision{state: Steady}
+		return decideSteady(o)
 	}
 	switch {
 	case o.refused != nil:

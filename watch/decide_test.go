@@ -48,6 +48,8 @@ func TestDecide(t *testing.T) {
 		{"ours: steady", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true}, stepNone, Steady},
 		{"ours: steady, the previous one kept", observation{publish: symlink, view: at(linker.Ours, pristine, previous), had: true, sameGen: true, complete: true}, stepNone, Steady},
 		{"ours: steady without a pristine", observation{publish: symlink, view: at(linker.Ours), had: true, complete: true}, stepNone, Steady},
+		{"ours: in a directory that others can write to", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true, exposed: never}, stepNone, Degraded},
+		{"file: in a directory that others can write to, sidecar", observation{publish: none, view: at(linker.File), had: true, known: true, complete: true, exposed: never}, stepNone, Degraded},
 		{"ours: neither pristine nor all copies", observation{publish: symlink, view: at(linker.Ours), had: true}, stepNone, Degraded},
 		{"ours: a copy is missing", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true}, stepRemake, Cloning},
 		{"ours: copies of another generation", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true}, stepRemake, Cloning},

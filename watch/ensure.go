@@ -148,6 +148,9 @@ func (t *target) observe(now time.Time) (observation, error) {
 	if o.view, err = t.link.View(); err != nil {
 		return o, err
 	}
+	if o.exposed = fsys.CheckDir(t.dirPath()); o.exposed == nil {
+		o.exposed = t.link.Trusted()
+	}
 	o.remains = t.remains(o.view)
 	o.had = t.current > 0
 	o.spare = t.spare()
