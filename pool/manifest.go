@@ -94,6 +94,9 @@ func (m *Manifest) Save(dir *fsys.Dir, target string) error {
 // the disk for long, and may run beside Save.
 func SyncManifest(dir *fsys.Dir, target string) error {
 	data, err := readFile(dir, manifestName(target))
+	if errors.Is(err, errForeign) {
+		err = &fsys.Error{Op: "open", Path: dir.Join(manifestName(target)), Err: unix.ENOENT} // as good as none
+	}
 	if err == nil {
 		err = writeManifest(dir, syncedName(target), data, true)
 	}
@@ -186,12 +189,14 @@ func readManifest(dir *fsys.Dir, name string) (*Manifest, error) {
 	return &m, nil
 }
 
-// readFile reads a file that relinkd has written. What it says is taken for our own word on which files
-// may be replaced: anything that is not such a file counts as none (ENOENT).
+// errForeign says that relinkd did not write a file. What a manifest says is taken for our own word on
+// which files may be replaced.
+var errForeign = errors.New("relinkd did not write it")
+
 func readFile(dir *fsys.Dir, name string) ([]byte, error) {
 	f, err := dir.Open(name)
 	if errors.Is(err, unix.ELOOP) {
-		return nil, &fsys.Error{Op: "open", Path: dir.Join(name), Err: unix.ENOENT}
+		return nil, fmt.Errorf("%s: %w", dir.Join(name), errForeign)
 	}
 	if err != nil {
 		return nil, err
@@ -202,7 +207,7 @@ func readFile(dir *fsys.Dir, name string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.IsRegular() || !info.Ours() || info.Perm()&0o022 != 0 {
-		return nil, &fsys.Error{Op: "open", Path: dir.Join(name), Err: unix.ENOENT}
+		return nil, fmt.Errorf("%s: %w", dir.Join(name), errForeign)
 	}
 	return io.ReadAll(f)
 }
