@@ -74,7 +74,7 @@ func (t *target) clean() error {
 		return err
 	}
 	t.cleaned = true
-	if t.src == nil {
+	if t.src == nil || t.spoiled { // that the pristine is not what it was is known by the manifest alone
 		return nil
 	}
 	t.saveOrWarn()
