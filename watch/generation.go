@@ -126,14 +126,17 @@ func (t *target) numbers() []int {
 }
 
 // clone is steps 3 and 4, off the loop. Before that no manifest may be left on the disk which says that
-// an earlier generation is about to get its names: by it, what a power cut leaves of these copies would
+// an earlier generation is about to get its names: by it, what a crash leaves of these copies would
 // seem to be somebody else's file that came out of a copy's place.
 func (t *target) clone(j *job, src *pool.Source, numbers []int) {
 	p := t.pool
+	err := t.save()
 	t.off(func() func() {
 		var staged *pool.Staged
-		err := pool.SyncManifest(t.state, t.name)
-		if err == nil || fsys.NotExist(err) {
+		if err == nil {
+			err = pool.SyncManifest(t.state, t.name)
+		}
+		if err == nil {
 			staged, err = p.Stage(j.ctx, src, numbers)
 		}
 		if err == nil {

@@ -62,6 +62,9 @@ func (t *target) load() error {
 	if err := t.fallBack(view, m); err != nil {
 		return err
 	}
+	for _, id := range m.Stale {
+		t.stale[id] = time.Now()
+	}
 	t.wanted = t.cfg.Copies
 	if t.src == nil {
 		return nil
@@ -69,9 +72,6 @@ func (t *target) load() error {
 	// Grown copies stay in the pool.
 	for t.wanted < t.cfg.MaxCopies && t.isOwned(t.wanted+1) && t.owned(t.wanted+1).SHA256 == t.src.SHA256() {
 		t.wanted++
-	}
-	for _, id := range m.Stale {
-		t.stale[id] = time.Now()
 	}
 	if t.complete() {
 		t.log.Info().Int("copies", t.wanted).Str("generation", t.src.SHA256()).Msg("took over the copies that stand")
