@@ -31,6 +31,7 @@ const (
 	roleSpawner = "spawner"
 	roleDaemon  = "daemon" // runs a Watcher until it is killed
 	roleLoad    = "load"   // executes a path as fast as it can
+	roleVictim  = "victim" // plays its part in a story until it kills itself
 )
 
 func TestMain(m *testing.M) {
@@ -39,6 +40,11 @@ func TestMain(m *testing.M) {
 		serveSpawner(os.Stdin, os.Stdout)
 	case roleDaemon:
 		if err := runDaemon(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	case roleVictim:
+		if err := runVictim(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

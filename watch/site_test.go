@@ -486,6 +486,7 @@ type hooks struct {
 	mu   sync.Mutex
 	seen map[fsys.Op]int
 	hook map[fsys.Op]func(path string) error
+	all  func(op fsys.Op, path string) error // runs before the others
 }
 
 func (h *hooks) before(op fsys.Op, path string) error {
@@ -494,8 +495,13 @@ func (h *hooks) before(op fsys.Op, path string) error {
 		h.seen = map[fsys.Op]int{}
 	}
 	h.seen[op]++
-	hook := h.hook[op]
+	hook, all := h.hook[op], h.all
 	h.mu.Unlock()
+	if all != nil {
+		if err := all(op, path); err != nil {
+			return err
+		}
+	}
 	if hook != nil {
 		return hook(path)
 	}
@@ -510,6 +516,13 @@ func (h *hooks) on(op fsys.Op, hook func(path string) error) {
 		h.hook = map[fsys.Op]func(string) error{}
 	}
 	h.hook[op] = hook
+}
+
+// onAll has hook called ahead of each call; nil ends that.
+func (h *hooks) onAll(hook func(op fsys.Op, path string) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all = hook
 }
 
 // count is how many calls were labelled op.
