@@ -42,8 +42,8 @@ func (r *recording) moment(at int) int64 {
 	return r.ends[at-1]
 }
 
-// choose chooses power cuts, perPhase in each phase: half of them right after a flush, the others
-// anywhere, with none, some or all of the writes since.
+// choose chooses power cuts, perPhase in each phase: one at its end, a good third right after a flush,
+// the others anywhere, with none, some or all of the writes since.
 func (r *recording) choose(perPhase int, chance *rand.Rand) (cuts []cut) {
 	first := 0
 	for _, p := range r.history.phases {
@@ -56,7 +56,10 @@ func (r *recording) choose(perPhase int, chance *rand.Rand) (cuts []cut) {
 		}
 		for n := range perPhase {
 			c := cut{at: first + chance.IntN(end-first+1), kept: []float64{0, 0.2, 0.5, 0.8, 1}[chance.IntN(5)], seed: chance.Uint64()}
-			if n%2 == 0 && len(flushes) > 0 {
+			switch {
+			case n == 0: // what was told a moment ago must be durable
+				c.at, c.kept = end, 0
+			case n%2 == 0 && len(flushes) > 0:
 				c.at = flushes[chance.IntN(len(flushes))]
 			}
 			cuts = append(cuts, c)

@@ -105,7 +105,7 @@ func unmount(point string) error {
 func needDisks(t *testing.T) {
 	t.Helper()
 	if os.Getenv(roleVariable) != roleTests {
-		t.Skip("left out: power cuts need root, to mount the file systems that they hit")
+		t.Skip("left out: power cuts need root, and one that may mount the file systems that they hit")
 	}
 	for _, device := range []string{"/dev/loop-control", "/dev/fuse"} {
 		f, err := os.OpenFile(device, os.O_RDWR, 0)

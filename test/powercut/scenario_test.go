@@ -94,7 +94,7 @@ func crowd(t *testing.T, dir string) (end func()) {
 	must(t, err)
 	stop, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		pause := time.NewTicker(time.Millisecond)
+		pause := time.NewTicker(5 * time.Millisecond)
 		defer pause.Stop()
 		var err error
 		for err == nil {
