@@ -361,7 +361,9 @@ func (r *rehearsal) well(st TargetStatus) bool {
 		text, err := os.Readlink(r.privateLink())
 		led = led || err == nil && text == "../"+c.Name
 	}
-	if private := r.names(r.private("")); slices.ContainsFunc(private, func(file string) bool { return strings.HasSuffix(file, ".new") }) {
+	if private := r.names(r.private("")); slices.ContainsFunc(private, func(file string) bool {
+		return !slices.Contains([]string{name, name + ".pristine", name + ".previous"}, file) && !strings.Contains(file, ".drifted")
+	}) {
 		return false
 	}
 	return led && len(r.names(r.dir)) == len(st.Copies)+len(foreign)+2
