@@ -255,6 +255,9 @@ func (t *target) checkCopies(now time.Time) {
 		t.lastCheck = now
 	}
 	for _, c := range t.pool.Owned() {
+		if c.SHA256 != t.src.SHA256() {
+			continue // of another generation, by a crash: it is made again, and kept then if it was changed
+		}
 		if c.Number <= t.wanted && (all || slices.Contains(names, pool.CopyName(t.base(), c.Number))) {
 			t.checkCopy(c)
 		}
