@@ -250,14 +250,17 @@ func TestStrangerAtEveryName(t *testing.T) {
 		must(t, standin.Write(s.path(), fmt.Sprint("v", i)))
 		d.in(watch.Steady)
 		if i == upgrades/2 {
-			_, err := s.verb("restore", "imapd")
-			must(t, err)
-			_, err = s.verb("manage", "imapd")
-			must(t, err)
+			for _, verb := range []string{"restore", "manage"} {
+				if out, err := s.verb(verb, "imapd"); err != nil {
+					t.Errorf("%s: %v: %s", verb, err, out)
+				}
+			}
 		}
 	}
 	must(t, in.Close())
-	must(t, cmd.Wait())
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("the stranger ended (%v): %s", err, log.String())
+	}
 	said := strings.Split(strings.TrimSpace(log.String()), "\n")
 	tries := 0
 	if _, err := fmt.Sscanf(said[len(said)-1], "tries %d", &tries); err != nil || tries < 1000 {
