@@ -86,11 +86,17 @@ func (s *site) verb(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, relinkd(s.t), append([]string{"--config", s.config()}, args...)...)
+	cmd.Env = environment()
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
 		s.t.Errorf("relinkd %s hangs: %s", strings.Join(args, " "), out)
 	}
 	return string(out), err
+}
+
+// environment is relinkd's. It refuses variables that begin like its own and are none, as tests have.
+func environment() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "GORACE=atexit_sleep_ms=0"}
 }
 
 // daemon is a relinkd that runs, or has ended by itself.
@@ -107,7 +113,7 @@ func (s *site) start() *daemon {
 	s.t.Helper()
 	d := &daemon{s: s, ended: make(chan struct{}), client: control.NewClient(s.socket())}
 	d.cmd = exec.Command("sh", "-c", `umask 0; exec "$@"`, "sh", relinkd(s.t), "--config", s.config(), "run")
-	d.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GORACE=atexit_sleep_ms=0"}
+	d.cmd.Env = environment()
 	d.cmd.Stdout, d.cmd.Stderr = &d.log, &d.log
 	must(s.t, d.cmd.Start())
 	go func() { d.cmd.Wait(); close(d.ended) }()
