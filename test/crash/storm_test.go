@@ -43,7 +43,7 @@ const pauseEvery = 25
 
 // longestLife is when a daemon is killed at the latest, also where an upgrade takes longer: the
 // kills would take minutes on a machine that has much else to do.
-const longestLife = 120 * time.Millisecond
+const longestLife = 150 * time.Millisecond
 
 func crashStorm(t *testing.T, publish string, kills int) {
 	random := seeded(t)

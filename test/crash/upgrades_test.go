@@ -19,13 +19,13 @@ const (
 	upgradePause = 100 // upgrades to a pause, on average
 )
 
-// TestUpgradeRace has a package manager put new versions at path as fast as it can, with some 100
+// TestDaemonUpgradeRace has a package manager put new versions at path as fast as it can, with some 100
 // pauses, while the daemon publishes and rotates as fast as it can and, every other time, an operator
 // restores and manages the target. Each version that is in place at a pause comes in force, none is
 // destroyed but by the next one, and nothing is left over. linker's TestUpgradeRace is the same
 // without a daemon, where a newer file meets a publish far more often; there it is also shown that a
 // plain rename in the place of the exchange would be seen.
-func TestUpgradeRace(t *testing.T) {
+func TestDaemonUpgradeRace(t *testing.T) {
 	n := upgrades
 	if os.Getenv(longVariable) == "1" {
 		n *= 10
