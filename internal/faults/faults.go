@@ -10,8 +10,8 @@ import (
 )
 
 // Variable names the environment variable that holds the absolute path of the file to which Record
-// appends. Without it nothing is written.
-const Variable = "RELINKD_FAULTS"
+// appends. Without it nothing is written. relinkd itself refuses RELINKD_ variables that it does not know.
+const Variable = "FAULTS_RECORDED"
 
 // Row is a line of the table. Its texts must be the same in every run that RELINKD_LONG does not
 // lengthen, and so must Times: how often the fault is injected at least, which the test must make
