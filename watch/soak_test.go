@@ -93,8 +93,11 @@ func TestSoak(t *testing.T) {
 			if random.IntN(4) > 0 {
 				return
 			}
-			_, err := d.Restore(t.Context(), name, false)
+			r, err := d.Restore(t.Context(), name, false)
 			must(t, err)
+			if len(r.Warnings) > 0 {
+				t.Fatalf("restored with %q", r.Warnings)
+			}
 			_, err = d.Manage(t.Context(), name)
 			must(t, err)
 			done["restores"]++

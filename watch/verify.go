@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"relinkd/config"
+	"relinkd/fsys"
 	"relinkd/pool"
 )
 
@@ -18,6 +19,7 @@ var errOvertaken = fmt.Errorf("%w: the copies are being made anew or removed: tr
 // verification is a check of every copy against the source, which runs off the loop.
 type verification struct {
 	src    *pool.Source
+	copies map[int]fsys.ID // of its generation when the check began: any other is about to be made anew
 	cancel func()
 	done   []func(TargetVerification, error)
 }
@@ -37,6 +39,12 @@ func (t *target) verify(done func(TargetVerification, error)) {
 	v := &verification{src: t.src, cancel: cancel, done: []func(TargetVerification, error){done}}
 	t.verifying = v
 	p, numbers, base := t.pool, t.numbers(), t.base()
+	v.copies = map[int]fsys.ID{}
+	for _, n := range numbers {
+		if c := t.owned(n); c.SHA256 == v.src.SHA256() {
+			v.copies[n] = c.Info.ID
+		}
+	}
 	pristine := "" // which is mended if need be; what stands at path is not ours
 	if t.cfg.Publish != config.PublishNone {
 		pristine = t.link.PristineName()
@@ -93,7 +101,7 @@ func (t *target) verified(v *verification, found TargetVerification, err error) 
 			case n == 0:
 				t.spoiled = true
 				t.wake()
-			default:
+			case t.isOwned(n) && t.owned(n).Info.ID == v.copies[n]:
 				t.convict(n, c.Problem)
 			}
 		}
