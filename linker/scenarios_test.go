@@ -296,6 +296,16 @@ func others() []scenario {
 			"withdraw: rename 1":    func(s *site) { s.arrive("G") },
 			"withdraw: give back 1": func(s *site) { s.arrive("H") },
 		}, finish: withdrawn},
+		{name: "set the pristine aside", setup: func(s *site) { s.published() }, act: func(_ *site, l *Link) error {
+			_, err := l.SetAsidePristine()
+			return err
+		}, finish: func(s *site, _ *Link) error { // it comes back, for what every scenario ends with
+			err := os.Rename(s.private(suffixPristine+suffixDrifted), s.private(suffixPristine))
+			if errors.Is(err, os.ErrNotExist) {
+				return nil
+			}
+			return err
+		}, rest: isOurs},
 		{name: "prepare", setup: func(s *site) {
 			must(s.t, os.RemoveAll(s.dir+"/"+PrivateDir))
 		}, act: func(_ *site, l *Link) error { return l.MakePrivate() }},
