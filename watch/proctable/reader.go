@@ -33,8 +33,13 @@ func (t *Table) leisure() time.Duration {
 	if d < leastLeisure {
 		d = 0
 	}
-	t.rested = d
+	t.rest, t.restsTill = d, monotonic()+int64(d)
 	return d
+}
+
+// rested is how long an event that was written at has been left unread on purpose. mu is held.
+func (t *Table) rested(at int64) time.Duration {
+	return max(0, min(time.Duration(t.restsTill-at), t.rest))
 }
 
 // read counts what events have arrived.
@@ -141,7 +146,7 @@ func (t *Table) change(c change, at int64) {
 	if t.source.sound { // else it may have grown by those whose end was lost
 		t.last.peaks[c.to] = max(t.last.peaks[c.to], n)
 	}
-	t.late.add(t.clock.since(at)-t.rested, time.Now())
+	t.late.add(t.clock.since(at)-t.rested(at), time.Now())
 	for _, f := range t.watchers[c.to] {
 		f.started++
 		if f.reaches(t.last.in, c.to, n) {

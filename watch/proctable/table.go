@@ -62,7 +62,8 @@ type Table struct {
 	censuses  int
 	source    source
 	telling   bool          // Run knows that some followers are to be told
-	rested    time.Duration // how long what is read was left unread on purpose
+	rest      time.Duration // how long what is read was left unread on purpose
+	restsTill int64         // when that is over, by the clock of events
 	late      window        // of how long events took until they were counted, or acted upon
 }
 
