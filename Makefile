@@ -31,11 +31,16 @@ test: ## Everything: check, all tests with -race as this user and, for root, as 
 	tools/test-as-user
 
 .PHONY: check
-check: ## Formatting, vet, staticcheck, modules tidy
+check: ## Formatting, vet, staticcheck, modules tidy, what is made of other files
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed: $$unformatted"; exit 1; fi
 	go vet ./...
 	$(STATICCHECK) ./...
 	go mod tidy -diff
+	tools/generate -check
+
+.PHONY: generate
+generate: ## Manual pages, completions and packaging/copyright, which are made of other files
+	tools/generate
 
 .PHONY: bench
 bench: ## Go benchmarks

@@ -1,22 +1,30 @@
 package config
 
+// restartSetting is a setting that a reload does not change.
+type restartSetting struct {
+	name string
+	of   func(*Config) string
+}
+
+func restartSettings() []restartSetting {
+	return []restartSetting{
+		{"control.socket", func(c *Config) string { return c.Control.Socket }},
+		{"control.group", func(c *Config) string { return c.Control.Group }},
+		{"metrics.listen", func(c *Config) string { return c.Metrics.Listen }},
+		{"log.level", func(c *Config) string { return c.Log.Level }},
+		{"log.format", func(c *Config) string { return c.Log.Format }},
+		{"state.dir", func(c *Config) string { return c.State.Dir }},
+	}
+}
+
 // RestartNeeded names the settings that differ between the two and that only a restart changes, as
 // sentences for an administrator: "control.socket: needs a restart". Everything else takes effect on
 // a reload.
 func RestartNeeded(old, new *Config) []string {
 	var needed []string
-	for _, s := range []struct {
-		key     string
-		changed bool
-	}{
-		{"control.socket", old.Control.Socket != new.Control.Socket},
-		{"control.group", old.Control.Group != new.Control.Group},
-		{"metrics.listen", old.Metrics.Listen != new.Metrics.Listen},
-		{"log.format", old.Log.Format != new.Log.Format},
-		{"state.dir", old.State.Dir != new.State.Dir},
-	} {
-		if s.changed {
-			needed = append(needed, s.key+": needs a restart")
+	for _, s := range restartSettings() {
+		if s.of(old) != s.of(new) {
+			needed = append(needed, s.name+": needs a restart")
 		}
 	}
 	return needed

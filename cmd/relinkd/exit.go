@@ -7,10 +7,11 @@ import (
 	"strings"
 
 	"relinkd/control"
+	"relinkd/internal/manual"
 	"relinkd/watch"
 )
 
-// The exit codes, as exitHelp tells them.
+// The exit codes.
 const (
 	exitFine     = 0
 	exitFailed   = 1
@@ -20,13 +21,26 @@ const (
 	exitRestart  = 75 // EX_TEMPFAIL; the unit has RestartForceExitStatus=75
 )
 
-const exitHelp = `Exit codes:
-  0   fine
-  1   failed
-  2   wrong usage of the command line
-  3   a check found something: plan has changes, verify has problems
-  4   no relinkd is running
-  75  run cannot go on in this process: start it anew`
+// exits is the one table of exit codes, for the help and the manual.
+func exits() []manual.Exit {
+	return []manual.Exit{
+		{Code: exitFine, Meaning: "fine"},
+		{Code: exitFailed, Meaning: "failed"},
+		{Code: exitUsage, Meaning: "wrong usage of the command line"},
+		{Code: exitFound, Meaning: "a check found something: plan has changes, verify has problems"},
+		{Code: exitNoDaemon, Meaning: "no relinkd is running"},
+		{Code: exitRestart, Meaning: "run cannot go on in this process: start it anew"},
+	}
+}
+
+func exitHelp() string {
+	var b strings.Builder
+	b.WriteString("Exit codes:\n")
+	for _, e := range exits() {
+		fmt.Fprintf(&b, "  %-3d %s\n", e.Code, e.Meaning)
+	}
+	return b.String()
+}
 
 // errFound makes a verb exit with exitFound. What was found has been printed already.
 var errFound = errors.New("the check found something")

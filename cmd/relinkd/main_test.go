@@ -34,7 +34,7 @@ func TestExitCodes(t *testing.T) {
 		if got := exitCode(test.err); got != test.want {
 			t.Errorf("exit code of %v is %d, want %d", test.err, got, test.want)
 		}
-		if code := fmt.Sprintf("\n  %-3d ", test.want); !strings.Contains(exitHelp, code) {
+		if code := fmt.Sprintf("\n  %-3d ", test.want); !strings.Contains(exitHelp(), code) {
 			t.Errorf("the help does not tell exit code %d", test.want)
 		}
 	}

@@ -43,9 +43,7 @@ func (a *app) rootCmd() *cobra.Command {
 		Use:   "relinkd",
 		Short: "Spread the processes of one program over copies of its executable",
 		Long: `relinkd keeps identical copies of one executable, lets its name lead to one of
-them, and moves on to the least loaded copy before any passes its threshold.
-
-` + exitHelp,
+them, and moves on to the least loaded copy before any passes its threshold.`,
 		Example: "  relinkd check-config\n  relinkd plan\n  relinkd status",
 		Args:    noVerb,
 		RunE: func(*cobra.Command, []string) error {
@@ -60,11 +58,26 @@ them, and moves on to the least loaded copy before any passes its threshold.
 	})
 	root.PersistentFlags().StringVar(&a.configFile, "config", config.DefaultFile, "configuration `FILE`")
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "control socket `PATH`, in place of control.socket")
-	root.AddCommand(
-		a.runCmd(), a.statusCmd(), a.planCmd(),
-		a.manageCmd(), a.restoreCmd(), a.rotateCmd(), a.recloneCmd(), a.adoptCmd(),
-		a.verifyCmd(), a.reloadCmd(), a.checkConfigCmd(), a.demoCmd(), a.versionCmd(),
-	)
+	root.PersistentFlags().BoolP("help", "h", false, "show this help")
+	root.SetUsageFunc(usage)
+	help := helpCmd()
+	root.SetHelpCommand(help)
+	for _, g := range []struct {
+		title string
+		verbs []*cobra.Command
+	}{
+		{"The daemon", []*cobra.Command{a.runCmd(), a.checkConfigCmd(), a.reloadCmd()}},
+		{"Look, and change nothing", []*cobra.Command{a.statusCmd(), a.planCmd(), a.verifyCmd()}},
+		{"Change a target", []*cobra.Command{a.manageCmd(), a.restoreCmd(), a.rotateCmd(), a.recloneCmd(), a.adoptCmd()}},
+		{"More", []*cobra.Command{a.demoCmd(), a.manCmd(), a.completionCmd(), a.versionCmd(), help}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title + ":"})
+		for _, cmd := range g.verbs {
+			cmd.GroupID = g.title
+			cmd.ValidArgsFunction = a.offerArgs(cmd.Use)
+			root.AddCommand(cmd)
+		}
+	}
 	return root
 }
 

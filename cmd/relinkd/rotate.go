@@ -24,5 +24,8 @@ func (a *app) rotateCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&to, "to", 0, "number `N` of the copy")
+	if err := cmd.RegisterFlagCompletionFunc("to", a.offerCopies); err != nil {
+		panic(err) // the flag is there
+	}
 	return cmd
 }
