@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -29,11 +30,22 @@ names of targets. It is for a relinkd that no package has installed: packages br
 			case "zsh":
 				return cmd.Root().GenZshCompletion(a.out)
 			case "fish":
-				return cmd.Root().GenFishCompletion(a.out, true)
+				return a.printFish(cmd.Root())
 			}
 			return usagef(cmd, "there is no completion for %q, but for bash, zsh and fish", args[0])
 		},
 	}
+}
+
+// printFish leaves out of cobra's script the variable by which it turns hints off: relinkd gives none, and
+// refuses a variable that begins like its own and names no key.
+func (a *app) printFish(root *cobra.Command) error {
+	var b bytes.Buffer
+	if err := root.GenFishCompletion(&b, true); err != nil {
+		return err
+	}
+	_, err := a.out.Write(bytes.ReplaceAll(b.Bytes(), []byte("RELINKD_ACTIVE_HELP=0 "), nil))
+	return err
 }
 
 // offer tells a shell what may stand where the cursor is.

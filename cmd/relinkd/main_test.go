@@ -101,6 +101,12 @@ func TestLogFormat(t *testing.T) {
 // pty is the slave of a new pseudo-terminal.
 func pty(t *testing.T) *os.File {
 	t.Helper()
+	_, slave := ptyPair(t)
+	return slave
+}
+
+func ptyPair(t *testing.T) (master, slave *os.File) {
+	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -113,12 +119,12 @@ func pty(t *testing.T) *os.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { slave.Close() })
-	return slave
+	return master, slave
 }
 
 func TestLogLevelAndFormat(t *testing.T) {

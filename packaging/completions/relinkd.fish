@@ -19,7 +19,7 @@ function __relinkd_perform_completion
     __relinkd_debug "last arg: $lastArg"
 
     # Disable ActiveHelp which is not supported for fish shell
-    set -l requestComp "RELINKD_ACTIVE_HELP=0 $args[1] __complete $args[2..-1] $lastArg"
+    set -l requestComp "$args[1] __complete $args[2..-1] $lastArg"
 
     __relinkd_debug "Calling $requestComp"
     set -l results (eval $requestComp 2> /dev/null)
