@@ -16,7 +16,7 @@ import (
 func (a *app) completionCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish",
-		Short: "Print what makes a shell complete relinkd's command line",
+		Short: "Print the script by which a shell completes relinkd's command line",
 		Long: `completion prints a script for a shell. With it, the shell completes verbs, flags and the
 names of targets. It is for a relinkd that no package has installed: packages bring the scripts along.`,
 		Example: `  relinkd completion bash > /etc/bash_completion.d/relinkd

@@ -41,7 +41,7 @@ removes everything that it made.`,
 			return err
 		},
 	}
-	cmd.Flags().IntVar(&seconds, "seconds", 30, "how long, in seconds `N`")
+	cmd.Flags().IntVar(&seconds, "seconds", 30, "run for `N` seconds")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print nothing but the summary, as a JSON document")
 	return cmd
 }

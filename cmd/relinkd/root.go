@@ -44,7 +44,7 @@ func (a *app) rootCmd() *cobra.Command {
 		Short: "Spread the processes of one program over copies of its executable",
 		Long: `relinkd keeps identical copies of one executable, lets its name lead to one of
 them, and moves on to the least loaded copy before any passes its threshold.`,
-		Example: "  relinkd check-config\n  relinkd plan\n  relinkd status",
+		Example: "  relinkd check-config\n  relinkd plan\n  relinkd manage imapd\n  relinkd status",
 		Args:    noVerb,
 		RunE: func(*cobra.Command, []string) error {
 			return &usageError{"say what to do: `relinkd --help` lists the verbs"}
@@ -56,8 +56,8 @@ them, and moves on to the least loaded copy before any passes its threshold.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef(cmd, "%v", err)
 	})
-	root.PersistentFlags().StringVar(&a.configFile, "config", config.DefaultFile, "configuration `FILE`")
-	root.PersistentFlags().StringVar(&a.socket, "socket", "", "control socket `PATH`, in place of control.socket")
+	root.PersistentFlags().StringVar(&a.configFile, "config", config.DefaultFile, "read the configuration from `FILE`")
+	root.PersistentFlags().StringVar(&a.socket, "socket", "", "use the control socket `PATH`, whatever control.socket says")
 	root.PersistentFlags().BoolP("help", "h", false, "show this help")
 	root.SetUsageFunc(usage)
 	help := helpCmd()

@@ -19,7 +19,7 @@ import (
 func (a *app) runCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
-		Short: "Be the daemon",
+		Short: "Run the daemon, in the foreground",
 		Long: `run manages every configured target that is not released, until SIGTERM or SIGINT: it
 then stops and leaves a working link. A second signal kills it at once, which leaves a
 working link too. SIGHUP has it read its configuration again.`,

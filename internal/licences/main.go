@@ -50,12 +50,12 @@ func run(w io.Writer, apacheFile string) error {
 			parts = append(parts, p)
 		}
 	}
+	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.name, b.name) })
 	if apacheFile != "" {
 		if err := writeApache(apacheFile, parts); err != nil {
 			return err
 		}
 	}
-	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.name, b.name) })
 	_, err = io.WriteString(w, document(ours, parts))
 	return err
 }
