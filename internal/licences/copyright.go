@@ -60,7 +60,7 @@ func holders(text string) []string {
 		if !ok {
 			continue
 		}
-		for _, sign := range []string{"(c) ", "© "} {
+		for _, sign := range []string{"(c) ", "(C) ", "© "} {
 			rest = strings.TrimPrefix(rest, sign)
 		}
 		found = append(found, strings.TrimSuffix(rest, " All rights reserved."))
