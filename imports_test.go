@@ -34,6 +34,7 @@ var rules = map[string]rule{
 	"watch/proctable":       {[]string{"fsys"}, []string{unix, errgroup, zerolog}, "it tells what it counts, and has no use for what acts or decides"},
 	"watch":                 {[]string{"config", "fsys", "linker", "pool", "watch/install", "watch/proctable"}, nil, "it decides; who asks it, and how, is not its business"},
 	"control":               {[]string{"config", "fsys", "watch"}, nil, "it shows and passes on; what acts is reached through watch alone"},
+	"doctor":                {[]string{"fsys", "linker", "pool"}, []string{unix}, "it looks and judges, and has no use for what acts; of linker and pool it takes names"},
 	"demo":                  {[]string{"control", "fsys", "internal/standin", "watch"}, nil, "it runs relinkd from outside, as an administrator does; of watch it takes the status document"},
 	"cmd/relinkd":           {[]string{"config", "control", "demo", "internal/manual", "packaging", "watch"}, nil, "it puts the parts together; what acts is reached through watch alone"},
 	"packaging":             {nil, []string{}, "it is what packages hold beside the program"},
