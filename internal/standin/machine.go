@@ -1,22 +1,10 @@
 package standin
 
 import (
-	"bytes"
 	"debug/elf"
-	"encoding/binary"
-)
+	"strings"
 
-// The layout of an image: the ELF header, two program headers, the code, the padding, the version.
-const (
-	headerSize  = 64 // of Elf64_Ehdr
-	segmentSize = 56 // of Elf64_Phdr
-	segments    = 2
-	codeOffset  = headerSize + segments*segmentSize
-
-	// base is where the file is mapped: above vm.mmap_min_addr, and a multiple of align.
-	base = 0x400000
-	// align is the largest page of the two machines: arm64 kernels are built with up to 64 KiB.
-	align = 0x10000
+	"relinkd/internal/image"
 )
 
 // Both programs are the same one:
@@ -56,44 +44,11 @@ const arm64Code = "" +
 	"\xc8\x0b\x80\xd2" + // mov x8, #94; exit_group
 	"\x01\x00\x00\xd4" // svc #0
 
-// image is the whole file: at least size bytes, mapped as one segment that ends where it ends. The
-// second program header keeps the stack from being executable, which SELinux would refuse.
-func image(machine elf.Machine, code, version string, size int) []byte {
-	size = max(size, codeOffset+len(code)+len(version))
-	var b bytes.Buffer
-	put := func(v any) {
-		if err := binary.Write(&b, binary.LittleEndian, v); err != nil {
-			panic(err) // a header that has no fixed size: impossible with debug/elf's types
-		}
-	}
-	put(elf.Header64{
-		Ident: [elf.EI_NIDENT]byte{
-			0x7f, 'E', 'L', 'F',
-			elf.EI_CLASS:   byte(elf.ELFCLASS64),
-			elf.EI_DATA:    byte(elf.ELFDATA2LSB),
-			elf.EI_VERSION: byte(elf.EV_CURRENT),
-		},
-		Type:      uint16(elf.ET_EXEC),
-		Machine:   uint16(machine),
-		Version:   uint32(elf.EV_CURRENT),
-		Entry:     base + codeOffset,
-		Phoff:     headerSize,
-		Ehsize:    headerSize,
-		Phentsize: segmentSize,
-		Phnum:     segments,
-	})
-	put(elf.Prog64{
-		Type:   uint32(elf.PT_LOAD),
-		Flags:  uint32(elf.PF_R | elf.PF_X),
-		Vaddr:  base,
-		Paddr:  base,
-		Filesz: uint64(size),
-		Memsz:  uint64(size),
-		Align:  align,
-	})
-	put(elf.Prog64{Type: uint32(elf.PT_GNU_STACK), Flags: uint32(elf.PF_R | elf.PF_W)})
-	b.WriteString(code)
-	b.Write(make([]byte, size-b.Len()-len(version)))
-	b.WriteString(version)
-	return b.Bytes()
+// program is the whole file: at least size bytes, of which the last are the version.
+func program(machine elf.Machine, code, version string, size int) []byte {
+	padding := max(0, size-codeOffset-len(code)-len(version))
+	return image.ELF(machine, []byte(code+strings.Repeat("\x00", padding)+version))
 }
+
+// codeOffset is where the code begins in the file.
+var codeOffset = image.Offset(0)

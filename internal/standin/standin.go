@@ -23,9 +23,9 @@ func ELF(version string) []byte { return ELFSize(version, 0) }
 func ELFSize(version string, size int) []byte {
 	switch runtime.GOARCH {
 	case "amd64":
-		return image(elf.EM_X86_64, amd64Code, version, size)
+		return program(elf.EM_X86_64, amd64Code, version, size)
 	case "arm64":
-		return image(elf.EM_AARCH64, arm64Code, version, size)
+		return program(elf.EM_AARCH64, arm64Code, version, size)
 	}
 	return nil
 }
@@ -36,11 +36,11 @@ func ELFSize(version string, size int) []byte {
 // No process of this one's making is forked while the file is open for writing: a child that
 // inherits the descriptor, if only until it executes, makes executing path fail with ETXTBSY.
 func Write(path, version string) error {
-	image := ELF(version)
-	if image == nil {
+	content := ELF(version)
+	if content == nil {
 		return fmt.Errorf("cannot make the stand-in %s: there is machine code for amd64 and arm64, not for %s", path, runtime.GOARCH)
 	}
-	if err := replace(path, image, 0o755); err != nil {
+	if err := replace(path, content, 0o755); err != nil {
 		return fmt.Errorf("cannot write the stand-in %s: %w", path, err)
 	}
 	return nil
