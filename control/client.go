@@ -57,9 +57,21 @@ func (c *Client) Plan(ctx context.Context) (*watch.Plan, error) {
 	return look[watch.Plan](ctx, c, verbPlan)
 }
 
+// Events is what the daemon keeps of a target, or of all and of itself for "", since the event with the
+// ID after.
+func (c *Client) Events(ctx context.Context, target string, after uint64) ([]watch.Event, error) {
+	ctx, cancel := looking(ctx)
+	defer cancel()
+	answer, err := ask[eventsAnswer](ctx, c, http.MethodGet, eventsPath(target, after), nil)
+	if err != nil {
+		return nil, err
+	}
+	return answer.Events, nil
+}
+
 // Verify has the daemon check the copies of one target, or of all when target is "".
 func (c *Client) Verify(ctx context.Context, target string) (*watch.Verification, error) {
-	return ask[watch.Verification](ctx, c, http.MethodPost, requestPath(verbVerify, target), nil)
+	return ask[watch.Verification](ctx, c, http.MethodPost, url.URL{Path: requestPath(verbVerify, target)}, nil)
 }
 
 // Manage has the daemon take a target over.
@@ -89,15 +101,20 @@ func (c *Client) Adopt(ctx context.Context, target, file string) (*watch.Report,
 
 // Reload has the daemon read its configuration again.
 func (c *Client) Reload(ctx context.Context) (*watch.Report, error) {
-	return ask[watch.Report](ctx, c, http.MethodPost, requestPath(verbReload, ""), nil)
+	return ask[watch.Report](ctx, c, http.MethodPost, url.URL{Path: requestPath(verbReload, "")}, nil)
 }
 
 // look asks for what only looks.
 func look[T any](ctx context.Context, c *Client, v verb) (*T, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, lookTimeout,
-		fmt.Errorf("no answer within %v: the daemon hangs; its log may say why", lookTimeout))
+	ctx, cancel := looking(ctx)
 	defer cancel()
-	return ask[T](ctx, c, http.MethodGet, requestPath(v, ""), nil)
+	return ask[T](ctx, c, http.MethodGet, url.URL{Path: requestPath(v, "")}, nil)
+}
+
+// looking is ctx with the limit for what only looks.
+func looking(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, lookTimeout,
+		fmt.Errorf("no answer within %v: the daemon hangs; its log may say why", lookTimeout))
 }
 
 // change asks for a change of one target. No name is no target, and never means all.
@@ -105,11 +122,30 @@ func change(ctx context.Context, c *Client, v verb, target string, body any) (*w
 	if target == "" {
 		return nil, &textError{"no target has an empty name: `relinkd status` lists them", watch.ErrNoTarget}
 	}
-	return ask[watch.Report](ctx, c, http.MethodPost, requestPath(v, target), body)
+	return ask[watch.Report](ctx, c, http.MethodPost, url.URL{Path: requestPath(v, target)}, body)
 }
 
 // ask sends one request and reads its answer; body nil means none.
-func ask[T any](ctx context.Context, c *Client, method, path string, body any) (*T, error) {
+func ask[T any](ctx context.Context, c *Client, method string, at url.URL, body any) (*T, error) {
+	resp, err := c.send(ctx, method, at, body, "application/json")
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, c.unreached(ctx, err)
+	}
+	v := new(T)
+	if err := json.Unmarshal(answer, v); err != nil {
+		return nil, c.strange(err.Error())
+	}
+	return v, nil
+}
+
+// send sends one request, without a body where that is nil, and returns the answer if it is a good one: the
+// caller closes its body.
+func (c *Client) send(ctx context.Context, method string, at url.URL, body any, accept string) (*http.Response, error) {
 	var text []byte
 	if body != nil {
 		var err error
@@ -117,32 +153,29 @@ func ask[T any](ctx context.Context, c *Client, method, path string, body any) (
 			return nil, fmt.Errorf("cannot encode the request: %v", err)
 		}
 	}
-	u := url.URL{Scheme: "http", Host: "relinkd", Path: path}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(text))
+	at.Scheme, at.Host = "http", "relinkd"
+	req, err := http.NewRequestWithContext(ctx, method, at.String(), bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the request: %v", err)
 	}
+	req.Header.Set("Accept", accept)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.unreached(ctx, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return nil, c.unreached(ctx, err)
 	}
-	if resp.StatusCode != http.StatusOK {
-		var f failure
-		if json.Unmarshal(answer, &f) != nil || f.Error == "" {
-			return nil, c.strange(resp.Status)
-		}
-		return nil, decodeError(f)
+	var f failure
+	if json.Unmarshal(answer, &f) != nil || f.Error == "" {
+		return nil, c.strange(resp.Status)
 	}
-	v := new(T)
-	if err := json.Unmarshal(answer, v); err != nil {
-		return nil, c.strange(err.Error())
-	}
-	return v, nil
+	return nil, decodeError(f)
 }
 
 // unreached says why the daemon could not be asked, or why its answer did not come.

@@ -44,6 +44,7 @@ type conn struct {
 	ln   *limited
 	of   *class
 	busy bool // under ln.mu: its request is being worked on
+	open bool // under ln.mu: it is answered by a stream, which may last for ever
 }
 
 // Accept waits for a connection that there is room for.
@@ -93,6 +94,21 @@ func (c *conn) work() {
 	c.ln.mu.Lock()
 	defer c.ln.mu.Unlock()
 	c.busy = true
+}
+
+// stream notes that the answer is a stream, if that may be: of each class half of the connections are for
+// what is answered at once.
+func (c *conn) stream() bool {
+	c.ln.mu.Lock()
+	defer c.ln.mu.Unlock()
+	streams := 0
+	for _, other := range c.of.conns {
+		if other.open {
+			streams++
+		}
+	}
+	c.open = streams < c.of.most/2
+	return c.open
 }
 
 // Close makes room for another connection.

@@ -7,6 +7,8 @@
 //
 //	GET  /v1/status                     watch.Status
 //	GET  /v1/plan                       watch.Plan
+//	GET  /v1/events?target=&after=      {"events":[watch.Event …]}; with "Accept: text/event-stream" as
+//	                                    server-sent events, first those that are kept, then as they happen
 //	POST /v1/verify                     watch.Verification of all targets
 //	POST /v1/targets/TARGET/verify      watch.Verification of one
 //	POST /v1/targets/TARGET/manage      watch.Report

@@ -18,6 +18,9 @@ var (
 	ErrDenied = errors.New("permission denied")
 )
 
+// errBusy is a request that has to wait for others.
+var errBusy = errors.New("busy")
+
 // errBadRequest is a request that no relinkd of this version makes.
 var errBadRequest = errors.New("bad request")
 
@@ -29,6 +32,7 @@ const (
 	kindRefused    kind = "refused"
 	kindDenied     kind = "denied"
 	kindBadRequest kind = "bad_request"
+	kindBusy       kind = "busy"
 	kindInternal   kind = "internal"
 )
 
@@ -49,6 +53,7 @@ var spelling = [...]struct {
 	{kindRefused, watch.ErrRefused, http.StatusConflict},
 	{kindDenied, ErrDenied, http.StatusForbidden},
 	{kindBadRequest, errBadRequest, http.StatusBadRequest},
+	{kindBusy, errBusy, http.StatusServiceUnavailable},
 }
 
 // encodeError is the answer that err becomes.

@@ -12,7 +12,8 @@ import (
 // fake is a Service that notes what it was asked and answers what it was told to.
 type fake struct {
 	status watch.Status
-	err    error         // what every call returns
+	err    error // what every call returns
+	events chan watch.Event
 	block  chan struct{} // when set, every call waits for it or for its context
 
 	mu    sync.Mutex
@@ -68,6 +69,34 @@ func (f *fake) Plan(ctx context.Context) (*watch.Plan, error) {
 		return nil, err
 	}
 	return &watch.Plan{Targets: []watch.TargetPlan{{Target: "imapd", Steps: []string{"publish"}}}}, nil
+}
+
+func (f *fake) Events(ctx context.Context, target string, after uint64) ([]watch.Event, error) {
+	if err := f.call(ctx, "events %q %d", target, after); err != nil {
+		return nil, err
+	}
+	return []watch.Event{{ID: after + 1, Target: target, Kind: watch.EventRotation, Message: "rotated\nat once"}}, nil
+}
+
+// Follow tells of what Events returns, and then of what is sent to f.events.
+func (f *fake) Follow(ctx context.Context, target string, after uint64, tell func(watch.Event) error) error {
+	events, err := f.Events(ctx, target, after)
+	if err != nil {
+		return err
+	}
+	for {
+		for _, e := range events {
+			if err := tell(e); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-f.events:
+			events = []watch.Event{e}
+		}
+	}
 }
 
 func (f *fake) Verify(ctx context.Context, target string) (*watch.Verification, error) {

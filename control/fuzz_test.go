@@ -44,6 +44,9 @@ func FuzzConnection(f *testing.F) {
 	for _, seed := range []string{
 		"", "\x00", "\r\n\r\n", "GET", "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n", "GET /v1/plan HTTP/1.0\r\n\r\n",
 		"GET /v1/status HTTP/9.9\r\n\r\n", "BREW /v1/status HTTP/1.1\r\nHost: x\r\n\r\n", "GET /v1/status HTTP/1.1\r\n\r\n",
+		"GET /v1/events?after=3&target=imapd HTTP/1.1\r\nHost: x\r\n\r\n", "GET /v1/events?after=x HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nLast-Event-ID: 99999999999999999999\r\n\r\n",
+		"GET /v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n",
 		"GET /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
 		"GET /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
 		"POST /v1/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 9223372036854775807\r\n\r\n{}",
@@ -101,7 +104,7 @@ func FuzzConnection(f *testing.F) {
 			t.Fatalf("the log says:\n%s", text)
 		}
 		for _, call := range svc.forget() {
-			if verb, _, _ := strings.Cut(call, " "); !strings.Contains(" status plan verify reload manage restore rotate reclone adopt ", " "+verb+" ") ||
+			if verb, _, _ := strings.Cut(call, " "); !strings.Contains(" status plan events verify reload manage restore rotate reclone adopt ", " "+verb+" ") ||
 				strings.Contains(call, "rotate") && strings.Contains(call, " -") {
 				t.Errorf("the service was asked: %s", call)
 			}

@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
+
+	"relinkd/watch"
 )
 
 // verb is what is asked for.
@@ -16,6 +20,7 @@ type verb string
 const (
 	verbStatus  verb = "status"
 	verbPlan    verb = "plan"
+	verbEvents  verb = "events"
 	verbVerify  verb = "verify"
 	verbReload  verb = "reload"
 	verbManage  verb = "manage"
@@ -33,16 +38,20 @@ const (
 // request is one decoded request. Fields that its verb has no use for are zero.
 type request struct {
 	verb   verb
-	target string // "" with verbVerify means all
+	target string // "" with verbVerify and verbEvents means all
+	after  uint64 // verbEvents
 	force  bool   // verbRestore
 	to     int    // verbRotate; 0 leaves the choice to the policy
 	file   string // verbAdopt; absolute
 }
 
-// decode reads one request and nothing beyond it. path is unescaped. Every error but one of the
-// body's reader is an errBadRequest.
-func decode(method, path string, body io.Reader) (request, error) {
+// decode reads one request and nothing beyond it. path is unescaped, query is not. Every error but one of
+// the body's reader is an errBadRequest.
+func decode(method, path, query string, body io.Reader) (request, error) {
 	req, err := route(method, path)
+	if err == nil {
+		err = decodeQuery(&req, path, query)
+	}
 	if err != nil {
 		return request{}, err
 	}
@@ -74,6 +83,58 @@ func decode(method, path string, body io.Reader) (request, error) {
 	return req, nil
 }
 
+// decodeQuery reads the query of a request for events: which target's, and after which.
+func decodeQuery(req *request, path, query string) error {
+	if query == "" {
+		return nil
+	}
+	if req.verb != verbEvents {
+		return badRequest("%s takes no query: put what you have to say in the body", path)
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return badRequest("cannot understand the query: %v", err)
+	}
+	for key, given := range values {
+		switch {
+		case len(given) > 1:
+			return badRequest("cannot understand the query: %q is there %d times", key, len(given))
+		case key == "target":
+			req.target = given[0]
+		case key == "after":
+			if req.after, err = eventID(given[0]); err != nil {
+				return err
+			}
+		default:
+			return badRequest("cannot understand the query: %q is neither target nor after", key)
+		}
+	}
+	return nil
+}
+
+// eventID reads the ID of an event.
+func eventID(text string) (uint64, error) {
+	id, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, badRequest("%q is no event's ID: those count from 1", text)
+	}
+	return id, nil
+}
+
+// resume is the ID of the last event that the client has seen: a browser that connects again sends it in
+// a header, which counts more than the query that it began with.
+func resume(r *http.Request, after uint64) (uint64, error) {
+	if last := r.Header.Get("Last-Event-ID"); last != "" {
+		return eventID(last)
+	}
+	return after, nil
+}
+
+// eventsAnswer is the body of an answer with events.
+type eventsAnswer struct {
+	Events []watch.Event `json:"events"`
+}
+
 // The bodies of the verbs that take one.
 type (
 	restoreBody struct {
@@ -99,7 +160,7 @@ func route(method, path string) (request, error) {
 		}
 	} else if rest, ok := strings.CutPrefix(path, apiPrefix); ok {
 		switch v := verb(rest); {
-		case method == http.MethodGet && (v == verbStatus || v == verbPlan):
+		case method == http.MethodGet && (v == verbStatus || v == verbPlan || v == verbEvents):
 			return request{verb: v}, nil
 		case method == http.MethodPost && (v == verbVerify || v == verbReload):
 			return request{verb: v}, nil

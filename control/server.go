@@ -31,13 +31,16 @@ type Server struct {
 	svc watch.Service
 	log zerolog.Logger
 
+	heartbeat time.Duration   // of streams
+	streams   context.Context // they end with it; Serve sets it
+
 	gate sync.RWMutex // held for reading by each request while it is worked on
 	shut bool         // under gate: no request is begun any more
 }
 
 // NewServer makes a server of svc. It logs every request to change something, with who asked.
 func NewServer(svc watch.Service, log zerolog.Logger) *Server {
-	return &Server{svc: svc, log: log}
+	return &Server{svc: svc, log: log, heartbeat: heartbeat}
 }
 
 // Serve answers requests that arrive at ln until ctx ends; it then closes ln, gives the requests
@@ -47,6 +50,7 @@ func NewServer(svc watch.Service, log zerolog.Logger) *Server {
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	s.streams = ctx
 	srv := &http.Server{
 		Handler:           http.HandlerFunc(s.handle),
 		BaseContext:       func(net.Listener) context.Context { return requests },
@@ -85,6 +89,9 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer, err := s.answer(w, r)
+	if answer == (streamed{}) {
+		return
+	}
 	status := http.StatusOK
 	if err != nil {
 		status, answer = encodeError(err)
@@ -115,10 +122,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 	if r.Method != http.MethodGet && (!conn.known || !conn.peer.mayChange()) {
 		return nil, &textError{"this is for root alone: try again as root", ErrDenied}
 	}
-	if r.URL.RawQuery != "" {
-		return nil, badRequest("%s takes no query: put what you have to say in the body", r.URL.Path)
-	}
-	req, err := decode(r.Method, r.URL.Path, http.MaxBytesReader(w, r.Body, maxBody))
+	req, err := decode(r.Method, r.URL.Path, r.URL.RawQuery, http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +131,35 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 
 	conn.work()
+	if req.verb == verbEvents && wantsStream(r) {
+		return s.stream(w, r, req, conn)
+	}
 	answer, err := s.do(r.Context(), req)
 	if r.Method != http.MethodGet {
 		s.record(conn.peer, req, err)
 	}
 	return answer, err
+}
+
+// streamed is the answer to a request that has been answered already.
+type streamed struct{}
+
+// stream answers with events for as long as the client takes them.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, req request, conn *conn) (any, error) {
+	after, err := resume(r, req.after)
+	if err != nil {
+		return nil, err
+	}
+	if !conn.stream() {
+		return nil, &textError{"as many follow the events already as may: try again when one of them has ended", errBusy}
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.streams, cancel)()
+	if err := follow(ctx, w, s.svc, req.target, after, s.heartbeat); err != nil {
+		return nil, err
+	}
+	return streamed{}, nil
 }
 
 // do asks the Service.
@@ -141,6 +169,9 @@ func (s *Server) do(ctx context.Context, req request) (any, error) {
 		return s.svc.Status(ctx)
 	case verbPlan:
 		return s.svc.Plan(ctx)
+	case verbEvents:
+		events, err := s.svc.Events(ctx, req.target, req.after)
+		return eventsAnswer{events}, err
 	case verbVerify:
 		return s.svc.Verify(ctx, req.target)
 	case verbReload:

@@ -162,10 +162,11 @@ func (t *target) findSources() []fsys.ID {
 
 // rotate moves the private link and counts why.
 func (t *target) rotate(to int, why pool.Reason) error {
-	from := t.current
+	from, began := t.current, time.Now()
 	if err := t.point(to); err != nil {
 		return err
 	}
+	t.measures.Rotation.Observe(t.rotatedAt.Sub(began))
 	switch why {
 	case pool.ReasonInterval:
 		t.rotations.Interval++
@@ -176,11 +177,12 @@ func (t *target) rotate(to int, why pool.Reason) error {
 	default:
 		t.rotations.Threshold++
 	}
-	line := t.log.Debug().Str("from", pool.CopyName(t.base(), from)).Str("to", pool.CopyName(t.base(), to)).Str("reason", string(why))
+	took := t.rotatedAt.Sub(began)
 	if after, known := t.follower.Acted(); known {
-		line = line.Dur("event_to_link", after)
+		t.measures.RotationLatency.Observe(after)
+		took = after
 	}
-	line.Msg("rotated")
+	t.rotated(from, to, why, took)
 	return nil
 }
 

@@ -130,6 +130,7 @@ func (t *target) numbers() []int {
 // seem to be somebody else's file that came out of a copy's place.
 func (t *target) clone(j *job, src *pool.Source, numbers []int) {
 	p := t.pool
+	j.cloning = time.Now()
 	err := t.save()
 	t.off(func() func() {
 		var staged *pool.Staged
@@ -155,6 +156,7 @@ func (t *target) haveCopies(j *job, src *pool.Source, staged *pool.Staged, err e
 	if err != nil {
 		return err
 	}
+	t.measures.cloned(j)
 	if err := t.mayCommit(j, src); err != nil {
 		return errors.Join(err, staged.Discard())
 	}
@@ -271,6 +273,9 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 	if fresh || t.since.IsZero() {
 		t.since = time.Now()
 	}
+	if fresh {
+		t.measures.Upgrade.Observe(time.Since(j.began))
+	}
 	t.remake = false
 	t.lastCheck = time.Now()
 	t.did("%s leads to %d copies of generation %.12s, made in %s", t.leads(), t.wanted, src.SHA256(), time.Since(j.began).Round(time.Millisecond))
@@ -363,6 +368,7 @@ func (t *target) grow(ctx context.Context, n int) {
 func (t *target) grown(copies []pool.Copy) {
 	for _, c := range copies {
 		t.wanted = max(t.wanted, c.Number)
+		t.measures.Grown++
 		t.did("grew the pool to %d copies", t.wanted)
 		if err := t.rotate(c.Number, pool.ReasonThreshold); err != nil {
 			t.remember(fmt.Sprintf("%s: %s", t.name, advise(err))) // the policy asks for it again

@@ -22,14 +22,15 @@ const (
 
 // job is the making of copies, which runs off the loop. There is one at a time.
 type job struct {
-	origin origin
-	info   fsys.Info // of the source when the job began
-	path   linker.Standing
-	grow   bool        // one more copy of the generation in force
-	staged []pool.Copy // those that are about to get their names
-	began  time.Time
-	ctx    context.Context
-	cancel func()
+	origin  origin
+	info    fsys.Info // of the source when the job began
+	path    linker.Standing
+	grow    bool        // one more copy of the generation in force
+	staged  []pool.Copy // those that are about to get their names
+	began   time.Time
+	cloning time.Time // when the making of its copies began; zero for not yet
+	ctx     context.Context
+	cancel  func()
 }
 
 // off runs work off the loop, and on the loop what work returns. cancelWork waits for it.

@@ -12,41 +12,6 @@ import (
 	"relinkd/watch/proctable"
 )
 
-// Status is the state of everything at one instant.
-func (w *Watcher) Status(context.Context) (*Status, error) {
-	stats := w.table.Stats()
-	s := &Status{
-		Version:             w.version,
-		Accounting:          stats.Accounting,
-		AccountingReason:    stats.AccountingReason,
-		Overflows:           stats.Overflows,
-		UnreadableProcesses: stats.Unreadable,
-		Targets:             []TargetStatus{},
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	s.ConfigError = w.cfgError
-	var last time.Time
-	for _, cfg := range w.cfg.Targets {
-		l := w.loops[cfg.Name]
-		if l == nil { // no daemon, or it is being published anew
-			s.Targets = append(s.Targets, TargetStatus{
-				Name: cfg.Name, Path: cfg.Path, Publish: string(cfg.Publish), State: Starting, Copies: []CopyStatus{},
-			})
-			continue
-		}
-		shown := l.shown.Load()
-		s.Targets = append(s.Targets, shown.TargetStatus)
-		if shown.lastErr != "" && !shown.lastErrAt.Before(last) {
-			s.LastError, last = shown.lastErr, shown.lastErrAt
-		}
-	}
-	if stats.EventsMissing && s.LastError == "" {
-		s.LastError = `census.events is "netlink", and there are no process events: ` + stats.AccountingReason
-	}
-	return s, nil
-}
-
 // Plan tells what Ensure would do now for each target.
 func (w *Watcher) Plan(ctx context.Context) (*Plan, error) {
 	loops, err := w.each("")
@@ -174,6 +139,19 @@ func (w *Watcher) direct(ctx context.Context, target string, act func(*loop) (*R
 func (w *Watcher) Reload(ctx context.Context) (*Report, error) {
 	w.reloading.Lock()
 	defer w.reloading.Unlock()
+	r, err := w.reload(ctx)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		w.reloads.Failed++
+		return nil, err
+	}
+	w.reloads.Succeeded++
+	return r, nil
+}
+
+// reload is Reload. w.reloading is held.
+func (w *Watcher) reload(ctx context.Context) (*Report, error) {
 	cfg, err := w.load()
 	if err != nil {
 		w.mu.Lock()
@@ -198,7 +176,7 @@ func (w *Watcher) Reload(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	w.mu.Lock()
-	w.cfg = cfg
+	w.cfg, w.cfgLoadedAt = cfg, time.Now()
 	w.mu.Unlock()
 	w.table.SetInterval(cfg.Census.Interval)
 	w.table.SetEvents(proctable.Events(cfg.Census.Events))

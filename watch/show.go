@@ -1,7 +1,9 @@
 package watch
 
 import (
-	"time"
+	"fmt"
+
+	"github.com/rs/zerolog"
 
 	"relinkd/linker"
 	"relinkd/pool"
@@ -10,15 +12,16 @@ import (
 // shown is what others see of a target: never changed once it is stored.
 type shown struct {
 	TargetStatus
-	lastErr   string
-	lastErrAt time.Time
+	Measures
+	lastErr string
 }
 
-// show makes the present state visible to others.
+// show makes the present state visible to others, and tells of it where it is another than before.
 func (t *target) show() {
+	t.tellState()
 	s := &shown{
-		lastErr:   t.lastErr,
-		lastErrAt: t.lastErrAt,
+		lastErr:  t.lastErr,
+		Measures: t.measures,
 		TargetStatus: TargetStatus{
 			Name:                t.name,
 			Path:                t.cfg.Path,
@@ -72,4 +75,18 @@ func (t *target) show() {
 			s.SourceProcesses += counts.Of(id)
 		}
 	}
+}
+
+// tellState tells of a state that has changed. What a target passes through within one round of Ensure is
+// no state that anybody could see.
+func (t *target) tellState() {
+	if t.status == t.told {
+		return
+	}
+	from := t.told
+	t.told = t.status
+	t.happened(zerolog.InfoLevel, Event{
+		Kind: EventState, Reason: t.reason, From: string(from), To: string(t.status),
+		Message: fmt.Sprintf("%s is %s now, and was %s%s", t.cfg.Path, t.status, from, because(t.reason)),
+	})
 }

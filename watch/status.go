@@ -152,6 +152,13 @@ type Service interface {
 	Plan(ctx context.Context) (*Plan, error)
 	Verify(ctx context.Context, target string) (*Verification, error) // target "" means all
 
+	// Events is what is kept of a target, or of all and the daemon itself for "", since the event with
+	// the ID after, in the order of IDs; 0 is for all that is kept, and so is an ID never given.
+	Events(ctx context.Context, target string, after uint64) ([]Event, error)
+	// Follow calls tell with what Events returns and then with each further event, until ctx ends,
+	// which is no error, or tell returns one, which is Follow's too.
+	Follow(ctx context.Context, target string, after uint64, tell func(Event) error) error
+
 	Manage(ctx context.Context, target string) (*Report, error)
 	Restore(ctx context.Context, target string, force bool) (*Report, error)
 	Rotate(ctx context.Context, target string, to int) (*Report, error) // to 0: the policy chooses

@@ -35,6 +35,7 @@ type target struct {
 	results chan func()   // what work off the loop comes back with
 	first   chan struct{} // closed after the first Ensure
 	shown   atomic.Pointer[shown]
+	history *history
 	// ---
 	cfg      config.Target
 	active   bool // Ensure may change things; false for verbs that act without a daemon
@@ -64,7 +65,9 @@ type target struct {
 	watchChecked time.Time
 	notice       string // what is worth telling although all is well
 	lastErr      string
-	lastErrAt    time.Time
+	measures     Measures
+	summary      summary // of rotations
+	told         State   // the last one that was told of
 	retry        backoff
 	growRetry    backoff
 	stuck        stuck
@@ -115,9 +118,12 @@ func newTarget(w *Watcher, cfg config.Target) *target {
 		calls:       make(chan func()),
 		results:     make(chan func()),
 		first:       make(chan struct{}),
+		history:     w.history,
+		told:        Starting,
 		cfg:         cfg,
 		status:      Starting,
 		wanted:      cfg.Copies,
+		measures:    newMeasures(),
 		stale:       map[fsys.ID]time.Time{},
 		left:        map[int]time.Time{},
 		suspect:     map[int]bool{},
@@ -177,6 +183,9 @@ func (t *target) run(ctx context.Context, active bool) error {
 		} else {
 			due = sooner(time.Time{}, t.soonest(t.ensure(ctx), t.glance()))
 		}
+		if t.summary.over(time.Now()) {
+			t.sumUp()
+		}
 		t.show()
 		t.answer()
 		select {
@@ -188,6 +197,9 @@ func (t *target) run(ctx context.Context, active bool) error {
 			return t.restart
 		}
 		timer.Stop()
+		if sum := t.summary.due(); !sum.IsZero() && (due.IsZero() || sum.Before(due)) {
+			due = sum
+		}
 		if !due.IsZero() {
 			timer.Reset(time.Until(due))
 		}
@@ -273,6 +285,7 @@ func (t *target) watch(ctx context.Context) {
 // close gives up everything that is held in memory.
 func (t *target) close() {
 	t.cancelWork()
+	t.sumUp()
 	t.stopW()
 	t.unload()
 	t.follower.Close()
@@ -335,6 +348,20 @@ func (t *target) unwait(w *waiter) {
 	t.waiters = slices.DeleteFunc(t.waiters, func(x *waiter) bool { return x == w })
 }
 
+// happened tells the log and the history of e, whose target is this one.
+func (t *target) happened(level zerolog.Level, e Event) {
+	e.Target = t.name
+	e = t.history.add(e)
+	line := e.logged(t.log.WithLevel(level))
+	if t.src != nil {
+		line = line.Str(FieldGeneration, short(t.src.SHA256()))
+	}
+	line.Msg(e.Message)
+}
+
+// short is the beginning of a generation's hash.
+func short(sha256 string) string { return sha256[:min(len(sha256), 12)] }
+
 // did tells the log and those who wait what was done.
 func (t *target) did(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
@@ -355,7 +382,8 @@ func (t *target) warn(format string, args ...any) {
 
 // remember keeps what went wrong for the status.
 func (t *target) remember(what string) {
-	t.lastErr, t.lastErrAt = what, time.Now()
+	t.lastErr, t.measures.LastErrorAt = what, time.Now()
+	t.measures.Errors++
 }
 
 // failed notes that err kept the target from where it should be. It is tried again after a while

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -55,6 +56,7 @@ type Watcher struct {
 	state   *fsys.Dir
 	locked  *os.File
 	table   *proctable.Table
+	history *history
 	ready   chan struct{}
 
 	ctx  context.Context // ends with Close; what loops run under when Run does not
@@ -62,12 +64,14 @@ type Watcher struct {
 
 	reloading sync.Mutex // held by Reload; taken before mu
 
-	mu       sync.Mutex // guards what follows
-	cfg      *config.Config
-	loops    map[string]*loop
-	watching bool // Run runs
-	fatal    chan error
-	cfgError string
+	mu          sync.Mutex // guards what follows
+	cfg         *config.Config
+	cfgLoadedAt time.Time
+	reloads     Reloads
+	loops       map[string]*loop
+	watching    bool // Run runs
+	fatal       chan error
+	cfgError    string
 }
 
 // loop is a target whose loop runs.
@@ -105,19 +109,21 @@ func New(cfg *config.Config, o Options) (*Watcher, error) {
 		return nil, err
 	}
 	w := &Watcher{
-		version: o.Version,
-		log:     o.Log,
-		load:    o.Load,
-		fs:      o.FS,
-		dpkg:    o.AdminDir,
-		rpm:     o.RPMDirs,
-		state:   state,
-		locked:  locked,
-		table:   table,
-		ready:   make(chan struct{}),
-		cfg:     cfg,
-		loops:   map[string]*loop{},
-		fatal:   make(chan error, 1),
+		version:     o.Version,
+		log:         o.Log,
+		load:        o.Load,
+		fs:          o.FS,
+		dpkg:        o.AdminDir,
+		rpm:         o.RPMDirs,
+		state:       state,
+		locked:      locked,
+		table:       table,
+		history:     newHistory(),
+		ready:       make(chan struct{}),
+		cfg:         cfg,
+		cfgLoadedAt: time.Now(),
+		loops:       map[string]*loop{},
+		fatal:       make(chan error, 1),
 	}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	return w, nil

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"relinkd/fsys"
+	"relinkd/watch/histogram"
 )
 
 // Options is what a Table needs to know.
@@ -60,6 +61,7 @@ type Table struct {
 	asOf      time.Time     // Counts.At
 	gap       time.Duration // from the beginning of the last census but one to the end of the last; 0 when events came between
 	censuses  int
+	durations histogram.Histogram
 	source    source
 	telling   bool          // Run knows that some followers are to be told
 	rest      time.Duration // how long what is read was left unread on purpose
@@ -80,16 +82,17 @@ func New(o Options) (*Table, error) {
 		o.Events = EventsOff
 	}
 	return &Table{
-		log:      o.Log,
-		buffer:   o.ReceiveBuffer,
-		wake:     make(chan struct{}, 1),
-		switched: make(chan struct{}, 1),
-		ready:    make(chan struct{}),
-		census:   census{proc: proc},
-		spend:    onProcessor,
-		clock:    newClock(),
-		interval: o.Interval,
-		source:   source{wanted: o.Events, tried: o.Events == EventsOff, reason: errUnwanted.Error()},
+		log:       o.Log,
+		buffer:    o.ReceiveBuffer,
+		wake:      make(chan struct{}, 1),
+		switched:  make(chan struct{}, 1),
+		ready:     make(chan struct{}),
+		census:    census{proc: proc},
+		spend:     onProcessor,
+		clock:     newClock(),
+		interval:  o.Interval,
+		durations: histogram.New(durations),
+		source:    source{wanted: o.Events, tried: o.Events == EventsOff, reason: errUnwanted.Error()},
 	}, nil
 }
 
@@ -192,6 +195,7 @@ func (t *Table) apply(v view) []*Follower {
 	v.climb(&before, t.live.sound || t.conn == nil)
 	t.last, t.watchers = v, nil
 	t.censuses++
+	t.durations.Observe(v.took)
 	t.gap = 0
 	if !before.began.IsZero() && !t.source.sound && !t.live.sound {
 		t.gap = v.began.Add(v.took).Sub(before.began)
