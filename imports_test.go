@@ -16,6 +16,7 @@ const (
 	unix     = "golang.org/x/sys/unix"
 	zerolog  = "github.com/rs/zerolog"
 	errgroup = "golang.org/x/sync/errgroup"
+	ansi     = "github.com/charmbracelet/x/ansi"
 )
 
 // rule says what a package of relinkd may import (DESIGN.md §1).
@@ -36,8 +37,9 @@ var rules = map[string]rule{
 	"watch":                 {[]string{"config", "fsys", "linker", "pool", "watch/histogram", "watch/install", "watch/proctable"}, nil, "it decides; who asks it, and how, is not its business"},
 	"control":               {[]string{"config", "fsys", "watch"}, nil, "it shows and passes on; what acts is reached through watch alone"},
 	"doctor":                {[]string{"fsys", "linker", "pool"}, []string{unix}, "it looks and judges, and has no use for what acts; of linker and pool it takes names"},
+	"console":               {[]string{"watch"}, []string{ansi}, "it puts into words what it is given, and asks nobody; of watch it takes the documents"},
 	"demo":                  {[]string{"control", "fsys", "internal/standin", "watch"}, nil, "it runs relinkd from outside, as an administrator does; of watch it takes the status document"},
-	"cmd/relinkd":           {[]string{"config", "control", "demo", "internal/manual", "packaging", "watch"}, nil, "it puts the parts together; what acts is reached through watch alone"},
+	"cmd/relinkd":           {[]string{"config", "console", "control", "demo", "internal/manual", "packaging", "watch"}, nil, "it puts the parts together; what acts is reached through watch alone"},
 	"packaging":             {nil, []string{}, "it is what packages hold beside the program"},
 	"internal/licences":     {nil, []string{}, "it reads what others have written"},
 	"internal/manual":       {[]string{"config"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}, "it tells what the program says of itself, and knows nothing of a host"},

@@ -11,14 +11,16 @@ import (
 
 // plan is what Ensure would do now, in order. It changes nothing.
 func (t *target) plan() (TargetPlan, error) {
-	p := TargetPlan{Target: t.name, Path: t.cfg.Path, State: t.status, Steps: []string{}}
+	p := TargetPlan{Target: t.name, Path: t.cfg.Path, State: t.status, Steps: []string{}, Effects: []string{}, Keeps: []string{}}
 	if t.released {
 		p.State = Released
+		p.Keeps = append(p.Keeps, fmt.Sprintf("%s is not managed, by an operator's word: `relinkd manage %s` would take it over", t.cfg.Path, t.name))
 		return p, nil
 	}
 	o, err := t.observe(time.Now())
 	if isAbsent(err) {
 		p.State = Absent
+		p.Keeps = append(p.Keeps, fmt.Sprintf("nothing is installed at %s", t.cfg.Path))
 		return p, nil
 	}
 	if err != nil {
@@ -35,6 +37,8 @@ func (t *target) plan() (TargetPlan, error) {
 		}
 	}
 	p.Steps = append(p.Steps, t.steps(d, o)...)
+	p.Effects = append(p.Effects, t.effects(d, o)...)
+	p.Keeps = append(p.Keeps, t.keeps(d, o)...)
 	return p, nil
 }
 

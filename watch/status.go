@@ -97,10 +97,12 @@ type Plan struct {
 
 // TargetPlan is one target's part of a Plan.
 type TargetPlan struct {
-	Target string   `json:"target"`
-	Path   string   `json:"path"`
-	State  State    `json:"state"`
-	Steps  []string `json:"steps"` // empty when nothing would change
+	Target  string   `json:"target"`
+	Path    string   `json:"path"`
+	State   State    `json:"state"`
+	Steps   []string `json:"steps"`   // in order; empty when nothing would change
+	Effects []string `json:"effects"` // what services and the disk notice of the steps
+	Keeps   []string `json:"keeps"`   // what stays as it is
 }
 
 // Changes reports whether anything would change.

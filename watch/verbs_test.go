@@ -215,9 +215,34 @@ func TestPlanChangesNothing(t *testing.T) {
 				}
 			} else if must(t, err); !slices.EqualFunc(p.Targets[0].Steps, situation.steps, strings.HasPrefix) {
 				t.Errorf("plan: %q, want %q", p.Targets[0].Steps, situation.steps)
+			} else if len(p.Targets[0].Keeps) == 0 {
+				t.Errorf("the plan does not tell what stays as it is: %+v", p.Targets[0])
 			}
 			unchanged(t, s.dir, before)
 		})
+	}
+}
+
+// A plan tells what others notice: the disk before copies are made, services whenever path leads to
+// something else, and nobody when there is nothing to do.
+func TestPlanTellsItsEffects(t *testing.T) {
+	s := newSite(t)
+	s.install("1")
+	rested(t, s.path)
+	plan := func() TargetPlan {
+		w := s.offline()
+		p, err := w.Plan(t.Context())
+		must(t, err)
+		must(t, w.Close())
+		return p.Targets[0]
+	}
+	begins := func(text, with string) bool { return strings.Contains(text, with) }
+	if got := plan().Effects; !slices.EqualFunc(got, []string{" KiB more on the file system of " + s.dir, "processes that begin", "Cyrus: "}, begins) {
+		t.Errorf("effects before the copies are made: %q", got)
+	}
+	managed(s)
+	if got := plan(); len(got.Effects) > 0 || !slices.EqualFunc(got.Keeps, []string{s.path + " leads to imapd_001", "imapd_001 to imapd_003"}, begins) {
+		t.Errorf("with nothing to do: effects %q, keeps %q", got.Effects, got.Keeps)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"relinkd/demo"
 )
@@ -44,17 +43,4 @@ removes everything that it made.`,
 	cmd.Flags().IntVar(&seconds, "seconds", 30, "run for `N` seconds")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print nothing but the summary, as a JSON document")
 	return cmd
-}
-
-// terminalWidth is the width in columns if w is a terminal.
-func terminalWidth(w any) (columns int, ok bool) {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return 0, false
-	}
-	columns, _, err := term.GetSize(int(f.Fd()))
-	if err != nil || columns < 1 {
-		columns = 80 // a terminal that does not tell
-	}
-	return columns, true
 }

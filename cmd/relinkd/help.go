@@ -12,7 +12,11 @@ import (
 func usage(cmd *cobra.Command) error {
 	var b bytes.Buffer
 	if cmd.HasParent() {
-		fmt.Fprintf(&b, "Usage:\n  relinkd %s%s\n", cmd.Use, when(cmd.HasAvailableLocalFlags(), " [flags]"))
+		flags := ""
+		if cmd.HasAvailableLocalFlags() {
+			flags = " [flags]"
+		}
+		fmt.Fprintf(&b, "Usage:\n  relinkd %s%s\n", cmd.Use, flags)
 	} else {
 		fmt.Fprintf(&b, "Usage:\n  relinkd VERB [arguments and flags]\n")
 	}

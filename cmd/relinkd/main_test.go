@@ -199,3 +199,23 @@ func TestRestoreAllGoesOnAfterAnError(t *testing.T) {
 		t.Errorf("warned %q, want %q", got, want)
 	}
 }
+
+func TestScreenIsThatOfStandardOutput(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "")
+	t.Setenv("COLUMNS", "50")
+	slave := pty(t)
+	if err := unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 30, Col: 90}); err != nil {
+		t.Fatal(err)
+	}
+	if s := (&app{out: slave}).screen(); s.Width != 90 || !s.Colour {
+		t.Errorf("a terminal of 90 columns: %+v", s)
+	}
+	if s := (&app{out: new(bytes.Buffer)}).screen(); s.Width != 50 || s.Colour {
+		t.Errorf("no terminal, COLUMNS=50: %+v", s)
+	}
+	t.Setenv("NO_COLOR", "1")
+	if s := (&app{out: slave}).screen(); s.Colour {
+		t.Errorf("NO_COLOR: %+v", s)
+	}
+}

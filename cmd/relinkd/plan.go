@@ -1,9 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"io"
-
 	"github.com/spf13/cobra"
 
 	"relinkd/watch"
@@ -14,9 +11,10 @@ func (a *app) planCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Tell what relinkd would do now, and change nothing",
-		Long: `plan tells what relinkd would do now, step by step, and does none of it. It exits 3 if
-there is something to do. It works with and without a running daemon.`,
-		Example: "  relinkd plan",
+		Long: `plan tells for each target what relinkd would do now, step by step, what services and
+the disk would notice, and what stays as it is. It does none of it. It exits 3 if there is
+something to do. It works with and without a running daemon.`,
+		Example: "  relinkd plan\n  relinkd plan --json | jq '.targets[].steps'",
 		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.askOrAct(cmd.Context(), func(svc watch.Service) error {
@@ -27,7 +25,7 @@ there is something to do. It works with and without a running daemon.`,
 				if asJSON {
 					err = printJSON(a.out, p)
 				} else {
-					printPlan(a.out, p)
+					err = a.show(a.screen().Plan(p))
 				}
 				if err == nil && p.Changes() {
 					err = errFound
@@ -38,16 +36,4 @@ there is something to do. It works with and without a running daemon.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON document")
 	return cmd
-}
-
-// printPlan prints a line for each step, and one for a target without any.
-func printPlan(w io.Writer, p *watch.Plan) {
-	for _, t := range p.Targets {
-		for _, step := range t.Steps {
-			fmt.Fprintf(w, "%s: %s\n", t.Target, step)
-		}
-		if len(t.Steps) == 0 {
-			fmt.Fprintf(w, "%s: nothing to do (%s)\n", t.Target, t.State)
-		}
-	}
 }

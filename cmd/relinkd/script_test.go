@@ -92,6 +92,7 @@ func setupScript(env *testscript.Env) error {
 		}
 	}
 	env.Setenv("GORACE", os.Getenv("GORACE"))
+	env.Setenv("COLUMNS", "1000") // lines stay whole
 	env.Setenv("conf", "--config="+filepath.Join(env.WorkDir, "relinkd.toml"))
 	env.Values[daemonKey{}] = new(scriptDaemon)
 	env.Values[treesKey{}] = map[string]string{}

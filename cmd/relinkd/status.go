@@ -11,8 +11,13 @@ func (a *app) statusCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what the daemon knows",
-		Long: `status shows each target: its state, the copy that new processes run, the limits, and
-how many processes run each copy. Counters are since the daemon's start.`,
+		Long: `status tells in its first line whether all is well, then what is wrong and what to do
+about it, and then of each target: where its link leads, its processes and its room, when and
+why it last rotated and was upgraded, and how full each copy is.
+
+A bar stands for the threshold. The current copy has an arrow. With very many copies each of
+them is one character. It fits the width of the terminal, or COLUMNS where there is none, and
+uses colours on a terminal unless NO_COLOR is set. Counters are since the daemon's start.`,
 		Example: "  relinkd status\n  relinkd status --json | jq '.targets[].state'",
 		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -24,7 +29,7 @@ how many processes run each copy. Counters are since the daemon's start.`,
 				if asJSON {
 					return printJSON(a.out, st)
 				}
-				return printStatus(a.out, st)
+				return a.show(a.screen().Status(st))
 			})
 		},
 	}
