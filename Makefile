@@ -3,7 +3,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 
@@ -49,6 +49,12 @@ bench: ## Go benchmarks
 .PHONY: bench-peers
 bench-peers: build ## relinkd beside pgrep, fuser, lsof, ln, inotifywait, cron's clock and cp, in one table (root for all rows; 6 minutes)
 	go run ./internal/peers -relinkd ./relinkd -o bench-peers.md
+
+DIST ?= dist
+
+.PHONY: packages
+packages: ## .deb and .rpm for amd64 and arm64 into dist/, the same bytes for the same commit
+	VERSION='$(VERSION)' DIST='$(DIST)' tools/packages
 
 .PHONY: clean
 clean: ## Remove what was built
