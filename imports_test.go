@@ -35,7 +35,7 @@ var rules = map[string]rule{
 	"watch/histogram":       {nil, []string{}, "it counts durations, whoever shows them"},
 	"watch/proctable":       {[]string{"fsys", "watch/histogram"}, []string{unix, errgroup, zerolog}, "it tells what it counts, and has no use for what acts or decides"},
 	"watch":                 {[]string{"config", "fsys", "linker", "pool", "watch/histogram", "watch/install", "watch/proctable"}, nil, "it decides; who asks it, and how, is not its business"},
-	"control":               {[]string{"config", "fsys", "watch"}, nil, "it shows and passes on; what acts is reached through watch alone"},
+	"control":               {[]string{"config", "fsys", "watch", "watch/histogram"}, nil, "it shows and passes on; what acts is reached through watch alone"},
 	"doctor":                {[]string{"fsys", "linker", "pool"}, []string{unix}, "it looks and judges, and has no use for what acts; of linker and pool it takes names"},
 	"console":               {[]string{"watch"}, []string{ansi}, "it puts into words what it is given, and asks nobody; of watch it takes the documents"},
 	"demo":                  {[]string{"control", "fsys", "internal/standin", "watch"}, nil, "it runs relinkd from outside, as an administrator does; of watch it takes the status document"},

@@ -11,10 +11,11 @@ import (
 
 // fake is a Service that notes what it was asked and answers what it was told to.
 type fake struct {
-	status watch.Status
-	err    error // what every call returns
-	events chan watch.Event
-	block  chan struct{} // when set, every call waits for it or for its context
+	status   watch.Status
+	err      error            // what every call returns
+	events   chan watch.Event // what Follow tells of
+	snapshot *watch.Snapshot  // what Snapshot returns, where it is not made of status
+	block    chan struct{}    // when set, every call waits for it or for its context
 
 	mu    sync.Mutex
 	calls []string
@@ -62,6 +63,13 @@ func (f *fake) Status(ctx context.Context) (*watch.Status, error) {
 	}
 	st := f.status
 	return &st, nil
+}
+
+func (f *fake) Snapshot() *watch.Snapshot {
+	if f.snapshot != nil {
+		return f.snapshot
+	}
+	return &watch.Snapshot{Status: f.status, Measures: make([]watch.Measures, len(f.status.Targets))}
 }
 
 func (f *fake) Plan(ctx context.Context) (*watch.Plan, error) {

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-
-	"relinkd/watch"
 )
 
 // peerEnv makes the test binary a client of its own: it asks the socket that the variable names
@@ -91,7 +89,7 @@ func scratch(t testing.TB) string {
 
 // serve serves svc on a new socket until the test ends, or stop is called, which returns what
 // Serve returned.
-func serve(t *testing.T, svc watch.Service, group string) (socket string, stop func() error) {
+func serve(t testing.TB, svc Daemon, group string) (socket string, stop func() error) {
 	t.Helper()
 	socket = filepath.Join(scratch(t), "run", "relinkd.sock")
 	ln, err := Listen(socket, group)

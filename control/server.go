@@ -25,10 +25,15 @@ const (
 	stopTimeout = 5 * time.Second
 )
 
-// Server answers requests with what a Service says. Requests are answered concurrently: the
-// Service must allow for that.
+// Daemon is what servers show: a watch.Watcher. Requests are answered concurrently: it must allow for that.
+type Daemon interface {
+	watch.Service
+	Snapshot() *watch.Snapshot // it waits for nothing
+}
+
+// Server answers requests with what a Daemon says.
 type Server struct {
-	svc watch.Service
+	svc Daemon
 	log zerolog.Logger
 
 	heartbeat time.Duration   // of streams
@@ -39,7 +44,7 @@ type Server struct {
 }
 
 // NewServer makes a server of svc. It logs every request to change something, with who asked.
-func NewServer(svc watch.Service, log zerolog.Logger) *Server {
+func NewServer(svc Daemon, log zerolog.Logger) *Server {
 	return &Server{svc: svc, log: log, heartbeat: heartbeat}
 }
 

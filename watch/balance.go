@@ -178,10 +178,15 @@ func (t *target) rotate(to int, why pool.Reason) error {
 		t.rotations.Threshold++
 	}
 	took := t.rotatedAt.Sub(began)
+	line := t.log.Debug() // of each; others are told as rotated decides
+	if line.Enabled() {
+		line = line.Str("from", pool.CopyName(t.base(), from)).Str("to", pool.CopyName(t.base(), to)).Str("reason", string(why))
+	}
 	if after, known := t.follower.Acted(); known {
 		t.measures.RotationLatency.Observe(after)
-		took = after
+		line, took = line.Dur("event_to_link", after), after
 	}
+	line.Msg("rotated")
 	t.rotated(from, to, why, took)
 	return nil
 }

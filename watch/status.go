@@ -34,6 +34,11 @@ const (
 	Degraded State = "degraded" // something is wrong; the reason says what
 )
 
+// States is all of them.
+func States() []State {
+	return []State{Starting, Settling, Cloning, Steady, Bypassed, Released, Absent, Degraded}
+}
+
 // TargetStatus is one target's part of a Status.
 type TargetStatus struct {
 	Name                string            `json:"name"`

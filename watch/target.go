@@ -354,13 +354,13 @@ func (t *target) happened(level zerolog.Level, e Event) {
 	e = t.history.add(e)
 	line := e.logged(t.log.WithLevel(level))
 	if t.src != nil {
-		line = line.Str(FieldGeneration, short(t.src.SHA256()))
+		line = line.Str(FieldGeneration, ShortHash(t.src.SHA256()))
 	}
 	line.Msg(e.Message)
 }
 
-// short is the beginning of a generation's hash.
-func short(sha256 string) string { return sha256[:min(len(sha256), 12)] }
+// ShortHash is the beginning of a generation's hash, by which people know it.
+func ShortHash(sha256 string) string { return sha256[:min(len(sha256), 12)] }
 
 // did tells the log and those who wait what was done.
 func (t *target) did(format string, args ...any) {
