@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -163,16 +165,21 @@ func absolute(longest int, or ...string) kind {
 	}}
 }
 
-// unset allows nothing but the empty text, for a key whose purpose is not there yet.
-func unset(why string) kind {
-	return kind{allowed: `""`, read: func(v any) (any, string) {
-		if v == "" {
-			return v, ""
+// listenAddress allows an address of this host with a port, and nothing.
+func listenAddress() kind {
+	return kind{allowed: `"" or an IP address (or localhost) and a port, such as "127.0.0.1:9642"`, read: func(v any) (any, string) {
+		address, ok := v.(string)
+		if ok && address == "" {
+			return address, ""
 		}
-		if _, ok := v.(string); ok {
-			return nil, describe(v) + ", but " + why
+		host, port, err := net.SplitHostPort(address)
+		if n, perr := strconv.ParseUint(port, 10, 16); !ok || err != nil || perr != nil || n == 0 {
+			return nil, describe(v)
 		}
-		return nil, describe(v)
+		if _, err := netip.ParseAddr(host); err != nil && host != "localhost" {
+			return nil, describe(v)
+		}
+		return address, ""
 	}}
 }
 

@@ -13,6 +13,7 @@ const (
 	durationAbove   = `a duration above zero, with its unit and in quotes, such as "90s", "1m30s" or "24h"`
 	durationAtLeast = `a duration of at least zero, with its unit and in quotes, such as "90s", "1m30s" or "24h"`
 	targetKeys      = "path, publish, copies, max_copies, threshold, rotate_at, min_dwell, rotation, interval, settle"
+	anAddress       = `"" or an IP address (or localhost) and a port, such as "127.0.0.1:9642"`
 	plainPath       = `an absolute path of at most 4095 bytes without "//", "/../" and the like`
 	targetNames     = `letters, digits, ".", "_" and "-", the first no "." or "-"`
 	variables       = "names like RELINKD_LOG__LEVEL, and RELINKD_TARGET__IMAPD__COPIES for a target of the file: unset it"
@@ -106,13 +107,18 @@ func TestFileProblems(t *testing.T) {
 			`relinkd.toml:4: target.imapd.rotation: found "random", allowed: "adaptive" or "interval"`,
 			`relinkd.toml:6: log.level: found "INFO", allowed: "trace", "debug", "info", "warn" or "error"`,
 			`relinkd.toml:7: log.format: found 1, allowed: "auto", "console", "journal" or "json"`}},
-		{"not in this version", "\npublish = \"launcher\"\n[census]\nevents = \"on\"\n[metrics]\nlisten = \"127.0.0.1:9642\"", []string{
+		{"not in this version", "\npublish = \"launcher\"\n[census]\nevents = \"on\"", []string{
 			`relinkd.toml:3: target.imapd.publish: found "launcher", but this version has no launcher, allowed: "symlink" or "none"`,
-			`relinkd.toml:5: census.events: found "on", allowed: "auto", "netlink" or "off"`,
-			`relinkd.toml:7: metrics.listen: found "127.0.0.1:9642", but this version serves no metrics, allowed: ""`}},
+			`relinkd.toml:5: census.events: found "on", allowed: "auto", "netlink" or "off"`}},
 		{"a port", "\n[metrics]\nlisten = 9642\n[control]\ngroup = 0", []string{
-			`relinkd.toml:4: metrics.listen: found 9642, allowed: ""`,
+			`relinkd.toml:4: metrics.listen: found 9642, allowed: ` + anAddress,
 			`relinkd.toml:6: control.group: found 0, allowed: "" or the name of a group`}},
+		{"no address", "\n[metrics]\nlisten = \"mail.example.com:9642\"", []string{
+			`relinkd.toml:4: metrics.listen: found "mail.example.com:9642", allowed: ` + anAddress}},
+		{"no port", "\n[metrics]\nlisten = \"127.0.0.1:0\"", []string{
+			`relinkd.toml:4: metrics.listen: found "127.0.0.1:0", allowed: ` + anAddress}},
+		{"too many ports", "\n[metrics]\nlisten = \"::1:65536\"", []string{
+			`relinkd.toml:4: metrics.listen: found "::1:65536", allowed: ` + anAddress}},
 		{"no such group", "\n[control]\ngroup = \"no-such-group\"", []string{
 			`relinkd.toml:4: control.group: found "no-such-group", which is no group of this host, allowed: "" or the name of a group: groupadd no-such-group`}},
 
@@ -203,7 +209,7 @@ func TestOverrideProblems(t *testing.T) {
 			loud,
 			`RELINKD_CENSUS__INTERVAL: census.interval: found "", allowed: ` + durationAbove,
 			`RELINKD_CONTROL__GROUP: control.group: found "no-such-group", which is no group of this host, allowed: "" or the name of a group: groupadd no-such-group`,
-			`RELINKD_METRICS__LISTEN: metrics.listen: found ":9642", but this version serves no metrics, allowed: ""`,
+			`RELINKD_METRICS__LISTEN: metrics.listen: found ":9642", allowed: ` + anAddress,
 			`RELINKD_TARGET__IMAPD__MIN_DWELL: target.imapd.min_dwell: found "1", a number without a unit, allowed: ` + durationAtLeast,
 			`RELINKD_TARGET__IMAPD__ROTATE_AT: target.imapd.rotate_at: found 2, allowed: a number above 0 and up to 1`,
 			`RELINKD_TARGET__IMAPD__THRESHOLD: target.imapd.threshold: found "2e3", allowed: a whole number of at least 1`,

@@ -10,7 +10,6 @@ func restartSettings() []restartSetting {
 	return []restartSetting{
 		{"control.socket", func(c *Config) string { return c.Control.Socket }},
 		{"control.group", func(c *Config) string { return c.Control.Group }},
-		{"metrics.listen", func(c *Config) string { return c.Metrics.Listen }},
 		{"log.level", func(c *Config) string { return c.Log.Level }},
 		{"log.format", func(c *Config) string { return c.Log.Format }},
 		{"state.dir", func(c *Config) string { return c.State.Dir }},

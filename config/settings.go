@@ -83,7 +83,7 @@ func hostSettings() []setting {
 		{[]string{"census", "verify"}, 24 * time.Hour, aboveZero()},
 		{[]string{"control", "socket"}, "/run/relinkd/relinkd.sock", absolute(longestSocket)},
 		{[]string{"control", "group"}, "", text(`"" or the name of a group`)},
-		{[]string{"metrics", "listen"}, "", unset("this version serves no metrics")},
+		{[]string{"metrics", "listen"}, "", listenAddress()},
 		{[]string{"log", "level"}, "info", oneOf([]string{"trace", "debug", "info", "warn", "error"}, nil)},
 		{[]string{"log", "format"}, "auto", oneOf([]string{"auto", "console", "journal", "json"}, nil)},
 		{[]string{"state", "dir"}, "/var/lib/relinkd", absolute(longestPath)},

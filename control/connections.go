@@ -1,17 +1,17 @@
 package control
 
 import (
-	"errors"
 	"net"
 	"slices"
 	"sync"
 )
 
-// How many connections there may be at a time: of those who may change things, and of all others
-// together, so that the others cannot keep the first out.
+// How many connections there may be at a time: on the socket, of those who may change things, and of all
+// others together, so that the others cannot keep the first out; and on the TCP port.
 const (
 	maxTrusted = 256
 	maxOthers  = 64
+	maxWeb     = 128
 )
 
 // limited is a listener that accepts no more connections than it may. Where there are as many, the
@@ -19,10 +19,9 @@ const (
 // at once; where all are being worked on, the new one.
 type limited struct {
 	net.Listener
+	classify func(*conn) // sets peer, known and of; net.Conn is set
 
-	mu      sync.Mutex
-	trusted class
-	others  class
+	mu sync.Mutex
 }
 
 // class is the connections of those who have the same rights.
@@ -31,13 +30,29 @@ type class struct {
 	conns []*conn // the oldest first
 }
 
-func limit(ln net.Listener) *limited {
-	return &limited{Listener: ln, trusted: class{most: maxTrusted}, others: class{most: maxOthers}}
+// limitSocket limits the connections of a unix socket.
+func limitSocket(ln net.Listener) *limited {
+	trusted, others := &class{most: maxTrusted}, &class{most: maxOthers}
+	return &limited{Listener: ln, classify: func(c *conn) {
+		c.of = others
+		if uc, ok := c.Conn.(*net.UnixConn); ok {
+			c.peer, c.known = peerOf(uc)
+		}
+		if c.known && c.peer.mayChange() {
+			c.of = trusted
+		}
+	}}
+}
+
+// limitWeb limits the connections of a TCP port, where all have the same rights.
+func limitWeb(ln net.Listener) *limited {
+	all := &class{most: maxWeb}
+	return &limited{Listener: ln, classify: func(c *conn) { c.of = all }}
 }
 
 // conn is one accepted connection.
 type conn struct {
-	*net.UnixConn
+	net.Conn
 	peer  peer
 	known bool // peer was to be told
 
@@ -54,15 +69,8 @@ func (l *limited) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		uc, ok := accepted.(*net.UnixConn)
-		if !ok {
-			accepted.Close()
-			return nil, errors.New("a connection that is none of a unix socket")
-		}
-		c := &conn{UnixConn: uc, ln: l, of: &l.others}
-		if c.peer, c.known = peerOf(uc); c.known && c.peer.mayChange() {
-			c.of = &l.trusted
-		}
+		c := &conn{Conn: accepted, ln: l}
+		l.classify(c)
 		unwanted := l.admit(c)
 		if unwanted != nil {
 			unwanted.Close()
@@ -96,6 +104,13 @@ func (c *conn) work() {
 	c.busy = true
 }
 
+// rest notes that the request was answered, and another one may come.
+func (c *conn) rest() {
+	c.ln.mu.Lock()
+	defer c.ln.mu.Unlock()
+	c.busy, c.open = false, false
+}
+
 // stream notes that the answer is a stream, if that may be: of each class half of the connections are for
 // what is answered at once.
 func (c *conn) stream() bool {
@@ -118,5 +133,5 @@ func (c *conn) Close() error {
 		c.of.conns = slices.Delete(c.of.conns, i, i+1)
 	}
 	c.ln.mu.Unlock()
-	return c.UnixConn.Close()
+	return c.Conn.Close()
 }

@@ -6,6 +6,7 @@
 // that the daemon runs as, whatever the socket's mode says.
 //
 //	GET  /v1/status                     watch.Status
+//	GET  /metrics                       metrics for Prometheus
 //	GET  /v1/plan                       watch.Plan
 //	GET  /v1/events?target=&after=      {"events":[watch.Event …]}; with "Accept: text/event-stream" as
 //	                                    server-sent events, first those that are kept, then as they happen
@@ -19,4 +20,12 @@
 //	POST /v1/reload                     watch.Report
 //
 // Anything else is answered {"error":"…","kind":"…"} and changes nothing.
+//
+// On a TCP port, where one is configured, Web answers to /metrics, /v1/status and /v1/events in the same
+// way, and to these; it knows nothing that changes anything:
+//
+//	GET  /v1/live?target=&after=        server-sent events: "status" with a watch.Status, at once and
+//	                                    whenever it has changed, once a second at most; "event" with each
+//	                                    watch.Event, as /v1/events
+//	GET  /                              the status page
 package control

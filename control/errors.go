@@ -21,6 +21,9 @@ var (
 // errBusy is a request that has to wait for others.
 var errBusy = errors.New("busy")
 
+// errCrowded is one stream too many.
+var errCrowded = &textError{"as many follow the events already as may: try again when one of them has ended", errBusy}
+
 // errBadRequest is a request that no relinkd of this version makes.
 var errBadRequest = errors.New("bad request")
 

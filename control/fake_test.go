@@ -61,8 +61,17 @@ func (f *fake) Status(ctx context.Context) (*watch.Status, error) {
 	if err := f.call(ctx, "status"); err != nil {
 		return nil, err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	st := f.status
 	return &st, nil
+}
+
+// setStatus changes what Status returns.
+func (f *fake) setStatus(st watch.Status) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status = st
 }
 
 func (f *fake) Snapshot() *watch.Snapshot {

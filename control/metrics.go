@@ -1,11 +1,13 @@
 package control
 
 import (
+	"net/http"
 	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"relinkd/watch"
 	measured "relinkd/watch/histogram"
@@ -19,6 +21,17 @@ func newRegistry(d Daemon) *prometheus.Registry {
 		collectors.NewGoCollector())
 	return r
 }
+
+// metricsPath is where metrics are, on the socket as on the port.
+const metricsPath = "/metrics"
+
+// metricsHandler answers with the metrics of d.
+func metricsHandler(d Daemon) http.Handler {
+	return promhttp.HandlerFor(newRegistry(d), promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
+}
+
+// maxScrapes is how many scrapes are answered at a time.
+const maxScrapes = 4
 
 // collector makes metrics of a snapshot, each time it is asked. It holds nothing, so what is gone from the
 // snapshot is gone from the metrics.

@@ -33,8 +33,9 @@ type Daemon interface {
 
 // Server answers requests with what a Daemon says.
 type Server struct {
-	svc Daemon
-	log zerolog.Logger
+	svc     Daemon
+	log     zerolog.Logger
+	metrics http.Handler
 
 	heartbeat time.Duration   // of streams
 	streams   context.Context // they end with it; Serve sets it
@@ -45,7 +46,7 @@ type Server struct {
 
 // NewServer makes a server of svc. It logs every request to change something, with who asked.
 func NewServer(svc Daemon, log zerolog.Logger) *Server {
-	return &Server{svc: svc, log: log, heartbeat: heartbeat}
+	return &Server{svc: svc, log: log, metrics: metricsHandler(svc), heartbeat: heartbeat}
 }
 
 // Serve answers requests that arrive at ln until ctx ends; it then closes ln, gives the requests
@@ -66,7 +67,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	srv.SetKeepAlivesEnabled(false) // a connection is one request, or is in somebody's way
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(limit(ln)) }()
+	go func() { failed <- srv.Serve(limitSocket(ln)) }()
 
 	var err error
 	select {
@@ -91,6 +92,12 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	if s.shut { // it was read from its connection before that was closed
+		return
+	}
+	if r.URL.Path == metricsPath && r.Method == http.MethodGet {
+		connOf(r.Context()).work()
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(sendTimeout))
+		s.metrics.ServeHTTP(w, r)
 		return
 	}
 	answer, err := s.answer(w, r)
@@ -156,7 +163,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, req request, con
 		return nil, err
 	}
 	if !conn.stream() {
-		return nil, &textError{"as many follow the events already as may: try again when one of them has ended", errBusy}
+		return nil, errCrowded
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 // kept is how many events of a target, and of the daemon itself, are kept: so many rotations, and so
@@ -153,4 +155,15 @@ func (w *Watcher) hasEvents(target string) error {
 		return fmt.Errorf("%w: %q: the configuration has %s", ErrNoTarget, target, names(w.cfg))
 	}
 	return nil
+}
+
+// Trouble tells the log and the history that something went wrong which is no target's business.
+func (w *Watcher) Trouble(err error) {
+	w.happened(zerolog.ErrorLevel, Event{Kind: EventError, Reason: err.Error(), Message: err.Error()})
+}
+
+// happened tells the log and the history of e, which is the daemon's own.
+func (w *Watcher) happened(level zerolog.Level, e Event) {
+	e = w.history.add(e)
+	e.logged(w.log.WithLevel(level)).Msg(e.Message)
 }

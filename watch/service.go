@@ -193,6 +193,11 @@ func (w *Watcher) reload(ctx context.Context) (*Report, error) {
 			r.Done = append(r.Done, "changed "+t.Name)
 		}
 	}
+	if w.apply != nil {
+		if err := w.apply(cfg); err != nil {
+			r.Warnings = append(r.Warnings, err.Error())
+		}
+	}
 	w.log.Info().Str("done", strings.Join(r.Done, ", ")).Msg("configuration reloaded")
 	return r, nil
 }

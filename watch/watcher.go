@@ -33,6 +33,7 @@ type Options struct {
 	Version string
 	Log     zerolog.Logger
 	Load    func() (*config.Config, error) // reads the configuration again, for Reload
+	Apply   func(*config.Config) error     // takes over what of a new one is not watch's business; nil for nothing
 	Proc    string                         // where procfs is mounted; "" is /proc
 	FS      *fsys.FS                       // nil is the plain file system
 
@@ -50,6 +51,7 @@ type Watcher struct {
 	version string
 	log     zerolog.Logger
 	load    func() (*config.Config, error)
+	apply   func(*config.Config) error
 	fs      *fsys.FS
 	dpkg    string   // Options.AdminDir
 	rpm     []string // Options.RPMDirs
@@ -112,6 +114,7 @@ func New(cfg *config.Config, o Options) (*Watcher, error) {
 		version:     o.Version,
 		log:         o.Log,
 		load:        o.Load,
+		apply:       o.Apply,
 		fs:          o.FS,
 		dpkg:        o.AdminDir,
 		rpm:         o.RPMDirs,

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"relinkd/config"
 	"relinkd/control"
 	"relinkd/watch"
 )
@@ -44,21 +45,30 @@ func (a *app) runDaemon(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	w, err := watch.New(cfg, watch.Options{Version: buildVersion(), Log: log, Load: a.load})
+	var web *control.Web
+	w, err := watch.New(cfg, watch.Options{
+		Version: buildVersion(), Log: log, Load: a.load,
+		Apply: func(c *config.Config) error { return web.Listen(c.Metrics.Listen) },
+	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
+	web = control.NewWeb(w, log)
 	ln, err := control.Listen(cfg.Control.Socket, cfg.Control.Group)
 	if err != nil {
 		return err
 	}
 	log.Info().Str("version", buildVersion()).Str("socket", cfg.Control.Socket).Msg("relinkd starts")
+	if err := web.Listen(cfg.Metrics.Listen); err != nil { // not worth leaving the link to itself
+		w.Trouble(err)
+	}
 
 	systemd := manager{log}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.Run(ctx) })
 	g.Go(func() error { return control.NewServer(w, log).Serve(ctx, ln) })
+	g.Go(func() error { return web.Run(ctx) })
 	g.Go(func() error { systemd.follow(ctx, w.Ready()); return nil })
 	g.Go(func() error { reloadOn(ctx, hup, w, systemd, log); return nil })
 	err = g.Wait()
