@@ -104,6 +104,20 @@ func (c *Client) Reload(ctx context.Context) (*watch.Report, error) {
 	return ask[watch.Report](ctx, c, http.MethodPost, url.URL{Path: requestPath(verbReload, "")}, nil)
 }
 
+// DaemonPID is the process that listens on the socket, as the kernel knew it when it began to.
+func (c *Client) DaemonPID(ctx context.Context) (int, error) {
+	conn, err := c.http.Transport.(*http.Transport).DialContext(ctx, "", "")
+	if err != nil {
+		return 0, c.unreached(ctx, err)
+	}
+	defer conn.Close()
+	p, known := peerOf(conn.(*net.UnixConn))
+	if !known || p.pid <= 0 {
+		return 0, fmt.Errorf("cannot tell which process listens on %s", c.socket)
+	}
+	return int(p.pid), nil
+}
+
 // look asks for what only looks.
 func look[T any](ctx context.Context, c *Client, v verb) (*T, error) {
 	ctx, cancel := looking(ctx)

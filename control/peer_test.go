@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,4 +93,18 @@ func daemonGid(t *testing.T) uint32 {
 		t.Fatal(err)
 	}
 	return uint32(gid)
+}
+
+func TestDaemonPID(t *testing.T) {
+	socket, stop := serve(t, &fake{}, "")
+	pid, err := NewClient(socket).DaemonPID(t.Context())
+	if pid != os.Getpid() || err != nil {
+		t.Errorf("%d, %v, want %d", pid, err, os.Getpid())
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewClient(socket).DaemonPID(t.Context()); !errors.Is(err, ErrNoDaemon) {
+		t.Errorf("without a daemon: %v", err)
+	}
 }

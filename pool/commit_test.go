@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -426,4 +427,19 @@ func TestCommitOverADriftedCopy(t *testing.T) {
 	}
 	x.wantEqual("source", 1)
 	x.wantPrivate("imapd_001.drifted")
+}
+
+// AT_EXECVE_CHECK is in Linux 6.14 and later, and no earlier distribution kernel has it.
+func TestExecveCheck(t *testing.T) {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		t.Fatal(err)
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := ExecveCheck(), major > 6 || major == 6 && minor >= 14; got != want {
+		t.Errorf("Linux %d.%d: %v", major, minor, got)
+	}
 }

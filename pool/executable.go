@@ -47,6 +47,16 @@ func Executable(f *os.File) error {
 	}
 }
 
+// ExecveCheck reports whether this kernel can be asked by AT_EXECVE_CHECK. It asks about this very program.
+func ExecveCheck() bool {
+	f, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return execveCheck(f) == nil
+}
+
 func mountedNoexec(f *os.File) bool {
 	var st unix.Statfs_t
 	return unix.Fstatfs(int(f.Fd()), &st) == nil && st.Flags&unix.ST_NOEXEC != 0

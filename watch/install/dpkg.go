@@ -22,6 +22,8 @@ const (
 	tick = 20 * time.Millisecond
 	// relearn is how soon to look again while dpkg may still be writing its lists.
 	relearn = time.Second
+	// listSuffix ends the name of a list.
+	listSuffix = ".list"
 	// maxLine is longer than any path in a list (PATH_MAX is 4096).
 	maxLine = 16 << 10
 )
@@ -145,12 +147,11 @@ func (d *dpkgList) search() (owner string, seen stamp, err error) {
 	}
 	buf := make([]byte, maxLine)
 	for _, entry := range lists {
-		name, isList := strings.CutSuffix(entry.Name(), ".list")
-		if !isList {
+		if !strings.HasSuffix(entry.Name(), listSuffix) {
 			continue
 		}
-		pkg, _, _ := strings.Cut(name, ":") // PACKAGE or PACKAGE:ARCHITECTURE
 		path := filepath.Join(d.lists(), entry.Name())
+		pkg := packageOf(path)
 		seen, err := d.stamp(path)
 		if err != nil {
 			return "", stamp{}, err
@@ -162,6 +163,12 @@ func (d *dpkgList) search() (owner string, seen stamp, err error) {
 		}
 	}
 	return "", stamp{}, nil
+}
+
+// packageOf is the package that a list, PACKAGE.list or PACKAGE:ARCHITECTURE.list, belongs to.
+func packageOf(list string) string {
+	pkg, _, _ := strings.Cut(strings.TrimSuffix(filepath.Base(list), listSuffix), ":")
+	return pkg
 }
 
 // listNames reports whether the list of the package pkg makes one of the claims. A list that is
