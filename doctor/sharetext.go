@@ -9,15 +9,17 @@ import (
 // Sentences tells what copies of the executable can and cannot do on this host, for people. It promises
 // nothing. Each is a paragraph of its own, not wrapped.
 func (s *Share) Sentences() []string {
-	said := []string{s.measured(), s.divides()}
+	return []string{s.measured(), s.divides(), s.figures(), s.here()}
+}
+
+// figures is what was measured elsewhere of such an executable.
+func (s *Share) figures() string {
 	if s.most() {
-		said = append(said, "Measured with 12,000 processes of a static program: starting one more took as long in the "+
-			"median with 60 copies as with one, but at worst 13 to 31 ms (once 81) instead of 78 to 184 ms.")
-	} else {
-		said = append(said, "Measured with 3,000 dynamic imapd on 2 cores (5 of 287 mappings divided): no difference between 1 "+
-			"and 60 copies, neither in the mean nor in the median nor for the slowest 1 %.")
+		return "Measured with 12,000 processes of a static program: starting one more took as long in the median " +
+			"with 60 copies as with one, but at worst 13 to 31 ms (once 81) instead of 78 to 184 ms."
 	}
-	return append(said, s.here())
+	return "Measured with 3,000 dynamic imapd on 2 cores (5 of 287 mappings divided): no difference between 1 " +
+		"and 60 copies, neither in the mean nor in the median nor for the slowest 1 %."
 }
 
 // measured is what was looked at.
@@ -26,7 +28,7 @@ func (s *Share) measured() string {
 	if s.PID == 0 {
 		why := "No process runs " + name
 		if s.Unreadable > 0 {
-			why = "No process of " + name + " can be looked at by this user"
+			why += fmt.Sprintf(", as far as this user can see (%d cannot be looked at)", s.Unreadable)
 		}
 		if s.Static {
 			return fmt.Sprintf("%s. The executable is static, with %s to be mapped.", why, count(s.Own, "segment"))
