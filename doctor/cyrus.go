@@ -9,7 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"relinkd/config"
 )
@@ -25,7 +28,12 @@ type site struct {
 // gatherSites finds the masters that run, and the usual cyrus.conf if none does.
 func (h Host) gatherSites() []site {
 	var all []site
+	trusted := h.cyrusUsers()
 	for _, pid := range h.processes() {
+		var st unix.Stat_t
+		if unix.Stat(h.process(pid, "."), &st) != nil || !trusted[st.Uid] {
+			continue // anybody may call a process of his so
+		}
 		switch readLine(h.process(pid, "comm")) {
 		case "cyrmaster", "cyrus-master": // Debian; Fedora names it so too
 		case "master": // Postfix has one as well
@@ -46,6 +54,21 @@ func (h Host) gatherSites() []site {
 	return all
 }
 
+// cyrusUsers are those as whom a master runs: root, Cyrus's own user, and who asks.
+func (h Host) cyrusUsers() map[uint32]bool {
+	users := map[uint32]bool{0: true, uint32(os.Geteuid()): true}
+	for line := range strings.Lines(readLine(filepath.Join(h.Etc, "passwd"))) {
+		fields := strings.Split(line, ":")
+		if len(fields) < 3 || fields[0] != "cyrus" {
+			continue
+		}
+		if uid, err := strconv.ParseUint(fields[2], 10, 32); err == nil {
+			users[uint32(uid)] = true
+		}
+	}
+	return users
+}
+
 // confOf is the file that a master's command line names with -M.
 func confOf(cmdline, usual string) string {
 	words := strings.Split(cmdline, "\x00")
@@ -62,7 +85,7 @@ func confOf(cmdline, usual string) string {
 
 func readSite(pid int, conf string) site {
 	s := site{PID: pid, Conf: conf}
-	f, err := os.Open(conf)
+	f, err := os.OpenFile(conf, os.O_RDONLY|unix.O_NONBLOCK, 0) // a fifo would be waited for
 	if err == nil {
 		defer f.Close()
 		s.Services, err = parseCyrusConf(f)

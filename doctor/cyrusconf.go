@@ -17,6 +17,9 @@ type service struct {
 	MaxChild int      // -1, the default: no limit
 }
 
+// maxConf is more than any cyrus.conf has, in bytes.
+const maxConf = 1 << 20
+
 // defaultUses is how many connections a worker serves if cmd has no -U (MAX_USE in master/service.c).
 const defaultUses = 250
 
@@ -54,7 +57,7 @@ func (s service) runs(path, privateLink string) bool {
 func parseCyrusConf(r io.Reader) ([]service, error) {
 	var all []service
 	section, joined := "", ""
-	lines := bufio.NewScanner(r)
+	lines := bufio.NewScanner(io.LimitReader(r, maxConf))
 	for number := 1; lines.Scan(); number++ {
 		line := joined + lines.Text()
 		if rest, more := strings.CutSuffix(line, `\`); more {

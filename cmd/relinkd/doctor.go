@@ -30,7 +30,7 @@ without a running daemon, and exits 3 if something needs doing. Root sees more t
 			if asJSON {
 				err = printJSON(a.out, r)
 			} else {
-				err = r.Print(a.out)
+				err = a.show(r.Text(a.screen()))
 			}
 			if err == nil && r.Count(doctor.Needs) > 0 {
 				err = errFound
