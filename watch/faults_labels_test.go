@@ -18,7 +18,6 @@ import (
 // string literal "what: call" that is handed to something.
 func sourceLabels(t *testing.T) (ops []fsys.Op) {
 	t.Helper()
-	label := regexp.MustCompile(`^[a-z]+( [a-z]+)?: [a-z]+(-?[a-z]+| [a-z]+(-[a-z]+)?)?$`)
 	for _, dir := range []string{".", "../linker", "../pool"} {
 		files, err := filepath.Glob(dir + "/*.go")
 		must(t, err)
@@ -37,9 +36,9 @@ func sourceLabels(t *testing.T) (ops []fsys.Op) {
 					given = n.Elts
 				}
 				for _, e := range given {
-					if lit, ok := e.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-						if text, err := strconv.Unquote(lit.Value); err == nil && label.MatchString(text) {
-							ops = append(ops, fsys.Op(text))
+					if lit, ok := e.(*ast.BasicLit); ok {
+						if op, ok := labelOf(lit); ok {
+							ops = append(ops, op)
 						}
 					}
 				}
@@ -52,4 +51,15 @@ func sourceLabels(t *testing.T) (ops []fsys.Op) {
 		t.Fatalf("found only the labels %q", ops)
 	}
 	return ops
+}
+
+var label = regexp.MustCompile(`^[a-z]+( [a-z]+)?: [a-z]+(-?[a-z]+| [a-z]+(-[a-z]+)?)?$`)
+
+// labelOf is the label that a literal is.
+func labelOf(lit *ast.BasicLit) (fsys.Op, bool) {
+	text, err := strconv.Unquote(lit.Value)
+	if err != nil || lit.Kind != token.STRING || !label.MatchString(text) {
+		return "", false
+	}
+	return fsys.Op(text), true
 }
