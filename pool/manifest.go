@@ -27,6 +27,7 @@ type Manifest struct {
 	Since    time.Time         `json:"since"`            // when the generation was published
 	Pristine fsys.Info         `json:"pristine"`         // the file of which SHA256 is the hash
 	Link     fsys.ID           `json:"link"`             // what relinkd last put at Path
+	Wanted   int               `json:"wanted,omitempty"` // how many copies the configuration asked for
 	Copies   map[int]fsys.Info `json:"copies"`           // by number
 	Staged   map[int]fsys.Info `json:"staged,omitempty"` // of the next generation, while it is committed
 	Packaged bool              `json:"packaged"`         // a package manager's database names Path

@@ -69,6 +69,9 @@ func (t *target) load() error {
 	if t.src == nil {
 		return nil
 	}
+	if m.Wanted != 0 && m.Wanted != t.cfg.Copies {
+		return nil // the administrator has changed it since, and means it, as in configure
+	}
 	// Grown copies stay in the pool.
 	for t.wanted < t.cfg.MaxCopies && t.isOwned(t.wanted+1) && t.owned(t.wanted+1).SHA256 == t.src.SHA256() {
 		t.wanted++
@@ -251,7 +254,8 @@ func (t *target) manifest() (*pool.Manifest, error) {
 // a crash in the midst of that both generations' copies are known as ours.
 func (t *target) save() error {
 	m := &pool.Manifest{
-		Path: t.cfg.Path, Device: t.dirID.Dev, Packaged: t.install.Packaged(), Since: t.since, Link: t.link.Put(), Copies: map[int]fsys.Info{},
+		Path: t.cfg.Path, Device: t.dirID.Dev, Packaged: t.install.Packaged(), Since: t.since, Link: t.link.Put(),
+		Wanted: t.cfg.Copies, Copies: map[int]fsys.Info{},
 	}
 	if t.src != nil {
 		m.SHA256, m.Size, m.Pristine = t.src.SHA256(), t.src.Info().Size, t.src.Info()

@@ -408,3 +408,35 @@ func TestLocked(t *testing.T) {
 	d.stop()
 	s.start()
 }
+
+// Copies that the configuration no longer asks for go at a new start as they do at a reload; those that
+// the pool has grown by stay.
+func TestRestartFewerCopies(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *config.Target) { c.Copies, c.MaxCopies, c.Threshold, c.RotateAt = 2, 4, 2, 0.5 })
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	var held []int
+	for n := 3; n <= 4; n++ {
+		for len(d.target().Copies) < n {
+			held = append(held, hold(t, s.path))
+			d.waitFor("the process is seen", func(st TargetStatus) bool { return st.Processes == len(held) })
+		}
+	}
+	d.stop()
+	for _, pid := range held {
+		release(t, pid)
+	}
+	d = s.start()
+	if st := d.steady("1"); len(st.Copies) != 4 {
+		t.Errorf("of the 4 copies that the pool has grown to, %d are left", len(st.Copies))
+	}
+	d.stop()
+	s.retarget(func(c *config.Target) { c.Copies = 1 })
+	d = s.start()
+	d.waitFor("one copy is left", func(st TargetStatus) bool { return st.State == Steady && len(st.Copies) == 1 })
+	if st := d.steady("1"); st.Current != "imapd_001" {
+		t.Errorf("the link leads to %s", st.Current)
+	}
+}
