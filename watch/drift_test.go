@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -191,4 +192,60 @@ func TestFullDisk(t *testing.T) {
 	s.calls.on("clone: copy", nil)
 	s.calls.on("clone: reflink", nil)
 	d.steady("2")
+}
+
+// Mending one copy reads none of the others, which the loop would have to wait for.
+func TestMendReadsNoOther(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	if st := d.steady("1"); st.Current == "imapd_002" {
+		t.Fatalf("the test itself: the link leads to %s", st.Current)
+	}
+	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	must(t, err)
+	defer unix.Close(fd)
+	_, err = unix.InotifyAddWatch(fd, s.copy(2), unix.IN_ACCESS)
+	must(t, err)
+	must(t, os.Remove(s.copy(3)))
+	eventually(t, "copy 3 is cloned again", func() bool { return !lstat(t, s.copy(3)).ID.IsZero() })
+	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady && len(st.Copies) == 3 })
+	var buf [4096]byte
+	if n, err := unix.Read(fd, buf[:]); err != unix.EAGAIN {
+		t.Errorf("copy 2 was read: %d bytes of events, %v", n, err)
+	}
+	s.holds(s.copy(2), "1") // by which the test sees what a read looks like
+	if n, err := unix.Read(fd, buf[:]); n <= 0 {
+		t.Errorf("reading copy 2 does not show: %v", err)
+	}
+}
+
+// What happens to a copy while another one is being made again is not forgotten when that is done.
+func TestChangedWhileAnotherIsMended(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	arrived, goOn := make(chan struct{}), make(chan struct{})
+	s.calls.on("clone: copy", func(string) error {
+		close(arrived)
+		<-goOn
+		return nil
+	})
+	must(t, os.Remove(s.copy(3)))
+	<-arrived
+	s.calls.on("clone: copy", nil)
+	changed := lstat(t, s.copy(2)).ID
+	must(t, unix.Setxattr(s.copy(2), "user.somebody", []byte("was here"), 0))
+	d.waitFor("copy 2 is not trusted", func(st TargetStatus) bool {
+		return slices.ContainsFunc(st.Copies, func(c CopyStatus) bool { return c.Number == 2 && !c.Verified })
+	})
+	close(goOn)
+	eventually(t, "copy 2 is cloned again", func() bool {
+		now := lstat(t, s.copy(2)).ID
+		return !now.IsZero() && now != changed
+	})
+	d.steady("1")
 }

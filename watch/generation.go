@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"relinkd/config"
@@ -67,6 +69,7 @@ func (t *target) haveSource(j *job, src *pool.Source, err error) (done bool, _ e
 	if err == nil && len(numbers) > 0 {
 		err = t.pool.Check(numbers)
 	}
+	j.mends = slices.AppendSeq(slices.Clone(numbers), maps.Keys(t.suspect))
 	if err != nil {
 		src.Close()
 		return true, err
@@ -109,11 +112,27 @@ func (t *target) missing(j *job, src *pool.Source) ([]int, error) {
 		return t.numbers(), nil
 	}
 	if t.src == nil || t.src.SHA256() == src.SHA256() {
-		_, rest, err := t.pool.Adopt(j.ctx, src, t.numbers(), &pool.Manifest{})
+		_, rest, err := t.pool.Adopt(j.ctx, src, t.numbers(), t.known())
 		return rest, err
 	}
 	t.wanted = t.cfg.Copies
 	return t.numbers(), nil
+}
+
+// known is what is known of the copies of the source in force that nobody has touched: there is no need
+// to read them again, which would keep the loop from its work.
+func (t *target) known() *pool.Manifest {
+	m := &pool.Manifest{Copies: map[int]fsys.Info{}}
+	if t.src == nil {
+		return m
+	}
+	m.SHA256 = t.src.SHA256()
+	for _, c := range t.pool.Owned() {
+		if c.SHA256 == m.SHA256 && !t.suspect[c.Number] && !t.doubted[c.Number] {
+			m.Copies[c.Number] = c.Info
+		}
+	}
+	return m
 }
 
 // numbers is those of all copies that make up the pool.
@@ -253,7 +272,9 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 		}
 		t.drop(before)
 	}
-	clear(t.suspect)
+	for _, n := range j.mends { // not those that something happened to meanwhile
+		delete(t.suspect, n)
+	}
 	// 6 and 7.
 	var err error
 	switch {
@@ -390,16 +411,16 @@ func (t *target) bypass() {
 }
 
 // point moves the private link without counting it as a rotation. Where an administrator names it, it
-// must be there from the moment on that it is said to be.
+// must be there from the moment on that it is said to be; later on either copy is as good after a crash.
 func (t *target) point(n int) error {
 	if err := t.link.Rotate(n); err != nil {
 		return err
 	}
-	now := time.Now()
-	t.left[t.current] = now
+	now, before := time.Now(), t.current
+	t.left[before] = now
 	t.current, t.rotatedAt = n, now
-	if t.cfg.Publish != config.PublishNone {
-		return nil // Publish does it, before path depends on it
+	if t.cfg.Publish != config.PublishNone || before != 0 {
+		return nil // with our link at path Publish does it, before path depends on it
 	}
 	return t.link.Private().Sync("point: sync")
 }

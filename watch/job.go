@@ -27,6 +27,7 @@ type job struct {
 	path    linker.Standing
 	grow    bool        // one more copy of the generation in force
 	staged  []pool.Copy // those that are about to get their names
+	mends   []int       // copies that are made anew or were found to be right after all
 	began   time.Time
 	cloning time.Time // when the making of its copies began; zero for not yet
 	ctx     context.Context

@@ -138,3 +138,23 @@ func TestSidecarOfPublished(t *testing.T) {
 		t.Errorf("in %s: %v", linker.PrivateDir, names)
 	}
 }
+
+// A rotation does not wait for the disk, also where the private link itself is what is executed.
+func TestSidecarRotatesWithoutSync(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sidecar)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	before := s.calls.count("point: sync")
+	if before == 0 {
+		t.Error("the private link was not made durable")
+	}
+	for _, to := range []int{2, 3, 1} {
+		_, err := d.Rotate(t.Context(), name, to)
+		must(t, err)
+	}
+	if n := s.calls.count("point: sync"); n != before {
+		t.Errorf("%d rotations have waited for the disk", n-before)
+	}
+}

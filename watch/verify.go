@@ -111,6 +111,9 @@ func (t *target) verified(v *verification, found TargetVerification, err error) 
 	}
 }
 
+// overtakenVerify is how soon a check that was overtaken by the making of copies is begun again.
+const overtakenVerify = time.Minute
+
 // verifyDue begins the check that census.verify asks for.
 func (t *target) verifyDue(now time.Time) {
 	if now.Before(t.nextVerify) || t.job != nil {
@@ -118,7 +121,9 @@ func (t *target) verifyDue(now time.Time) {
 	}
 	t.nextVerify = now.Add(t.verifyEvery)
 	t.verify(func(found TargetVerification, err error) {
-		if err != nil && !errors.Is(err, errOvertaken) {
+		if errors.Is(err, errOvertaken) {
+			t.nextVerify = time.Now().Add(min(t.verifyEvery, overtakenVerify))
+		} else if err != nil {
 			t.remember(t.name + ": " + err.Error())
 			t.log.Error().Err(err).Msg("the copies could not be checked")
 		}
@@ -166,8 +171,15 @@ func (t *target) resolve() {
 		return func() {
 			cancel()
 			t.stopResolve = nil
-			if src != t.src || p != t.pool {
+			if p != t.pool {
 				return // what was compared is no more
+			}
+			if src != t.src { // it is compared with what is in force now
+				for _, n := range numbers {
+					t.doubted[n] = true
+				}
+				t.wake()
+				return
 			}
 			if err != nil && !errors.Is(err, context.Canceled) {
 				t.remember(t.name + ": " + err.Error())
