@@ -220,22 +220,32 @@ func enlarge(t config.Target, children, copies int) string {
 // judgeReuse tells what a rotation costs these services.
 func judgeReuse(f *found, t config.Target, ours []service) {
 	const link = "before each connection a worker looks at its program through all links, and ends when that is another file"
+	var once, reused []string
+	prefork := 0
 	for _, one := range ours {
-		waiting := ""
-		if one.Prefork > 0 {
-			waiting = fmt.Sprintf("; Cyrus then starts %d anew (prefork)", one.Prefork)
+		if one.uses() == 1 {
+			once = append(once, one.Name)
+			continue
 		}
-		uses := fmt.Sprintf("-U %d", one.uses())
-		switch {
-		case one.uses() == 1:
-			f.fine(fmt.Sprintf("%s: -U 1, so each connection has a process of its own, and a rotation ends no reuse%s", one.Name, waiting), link)
-		case t.Publish == "launcher":
-			f.fine(fmt.Sprintf("%s: workers are reused (%s), and with a launcher a rotation retires none", one.Name, uses), "what stands at path stays the same file")
-		default:
-			f.note(fmt.Sprintf("%s: workers are reused (%s), and a rotation retires all that wait%s", one.Name, uses, waiting), link,
-				"leave room, so that rotations are rare: threshold above the connections held at once; relinkd status counts rotations")
-		}
+		reused = append(reused, fmt.Sprintf("%s (-U %d)", one.Name, one.uses()))
+		prefork += one.Prefork
 	}
+	if len(once) > 0 {
+		f.fine(listed(once)+": -U 1, so each connection has a process of its own, and a rotation ends no reuse", link)
+	}
+	if len(reused) == 0 {
+		return
+	}
+	if t.Publish == "launcher" {
+		f.fine(listed(reused)+": workers are reused, and with a launcher a rotation retires none", "what stands at path stays the same file")
+		return
+	}
+	waiting := ""
+	if prefork > 0 {
+		waiting = fmt.Sprintf("; Cyrus then starts %d anew (prefork)", prefork)
+	}
+	f.note(listed(reused)+": workers are reused, and a rotation retires all that wait"+waiting, link,
+		"leave room, so that rotations are rare: threshold above the connections held at once; relinkd status counts rotations")
 }
 
 func names(services []service) string {
@@ -243,6 +253,11 @@ func names(services []service) string {
 	for _, s := range services {
 		all = append(all, s.Name)
 	}
+	return listed(all)
+}
+
+// listed is a list in a sentence.
+func listed(all []string) string {
 	if len(all) < 2 {
 		return strings.Join(all, "")
 	}

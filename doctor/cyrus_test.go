@@ -80,7 +80,7 @@ func TestCyrus(t *testing.T) {
 	}
 	same := func(*service) {}
 	target := config.Target{Name: "imapd", Path: imapd, Publish: config.PublishSymlink, Copies: 60, MaxCopies: 240, Threshold: 200, RotateAt: 0.9, Rotation: config.RotationAdaptive}
-	const reused = "note imap: workers are reused (-U 30), and a rotation retires all that wait"
+	const reused = "note imap (-U 30): workers are reused, and a rotation retires all that wait"
 	for name, c := range map[string]struct {
 		change   func(*config.Target)
 		services []service
@@ -89,7 +89,7 @@ func TestCyrus(t *testing.T) {
 		"room for all": {nil, []service{imap(same)}, []string{"fine /etc/cyrus.conf: imap runs imapd",
 			"fine maxchild of imap is 4000; 60 copies take 10800 (180 on each)", reused}},
 		"together they grow the pool": {nil, []service{imap(func(s *service) { s.MaxChild = 8000 }), imap(func(s *service) { s.Name, s.MaxChild = "imaps", 8000 })},
-			[]string{"fine /etc/cyrus.conf: imap and imaps run imapd", "note maxchild of imap and imaps is 16000 together; 60 copies take 10800 | grows to 89 | set copies = 89", reused, "note imaps"}},
+			[]string{"fine /etc/cyrus.conf: imap and imaps run imapd", "note maxchild of imap and imaps is 16000 together; 60 copies take 10800 | grows to 89 | set copies = 89", "note imap (-U 30) and imaps (-U 30): workers are reused"}},
 		"too many": {nil, []service{imap(func(s *service) { s.MaxChild = 50000 })},
 			[]string{"fine", "TODO maxchild of imap is 50000; 60 copies take 10800 | max_copies = 240 take 43200 | set max_copies = 278, or threshold = 233, or lower maxchild", reused}},
 		"more than there can be copies": {nil, []service{imap(func(s *service) { s.MaxChild = 500000 })},
@@ -97,7 +97,7 @@ func TestCyrus(t *testing.T) {
 		"no limit":        {nil, []service{imap(func(s *service) { s.MaxChild = -1 })}, []string{"fine", "note imap has no maxchild | together are at most 43200", reused}},
 		"prefork":         {nil, []service{imap(func(s *service) { s.Prefork = 20 })}, []string{"fine", "fine", reused + "; Cyrus then starts 20 anew (prefork)"}},
 		"no reuse":        {nil, []service{imap(func(s *service) { s.Command = []string{"imapd", "-U", "1"} })}, []string{"fine", "fine", "fine imap: -U 1"}},
-		"launcher":        {func(t *config.Target) { t.Publish = "launcher" }, []service{imap(same)}, []string{"fine", "fine", "fine imap: workers are reused (-U 30), and with a launcher a rotation retires none"}},
+		"launcher":        {func(t *config.Target) { t.Publish = "launcher" }, []service{imap(same)}, []string{"fine", "fine", "fine imap (-U 30): workers are reused, and with a launcher a rotation retires none"}},
 		"none, not named": {func(t *config.Target) { t.Publish = config.PublishNone }, []service{imap(same)}, []string{"fine", `TODO service imap runs imapd, and with publish = "none" nothing leads | set cmd="/usr/lib/cyrus/bin/.relinkd/imapd -U 30", then restart Cyrus`, "fine", reused}},
 		"none, named": {func(t *config.Target) { t.Publish = config.PublishNone }, []service{imap(func(s *service) { s.Command[0] = link })},
 			[]string{"fine", "fine service imap names the private link", "fine", reused}},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -32,6 +33,7 @@ type directoryFacts struct {
 	Stands      linker.Kind // at path
 	Text        string      // of a link that stands there
 	Managed     bool        // copies of ours are in force
+	Source      string      // the packaged file; path where none is known
 	Problem     string      // why the executable cannot be a source
 	Copies      []string    // paths of files of a copy's name
 
@@ -52,7 +54,7 @@ type directoryFacts struct {
 // without anybody noticing. Reflinks are tried with a file that never has a name, so that nothing is
 // left however the trial ends.
 func gatherDirectory(path, publish string) directoryFacts {
-	d := directoryFacts{Path: path, Publish: publish, PrivateLink: linker.PrivateLink(path), Inodes: -1}
+	d := directoryFacts{Path: path, Publish: publish, Source: path, PrivateLink: linker.PrivateLink(path), Inodes: -1}
 	l, err := linker.Open(path, nil)
 	if err != nil {
 		d.Err = err.Error()
@@ -92,6 +94,7 @@ func (d *directoryFacts) source(l *linker.Link, v linker.View) {
 	if v.Path.Kind != linker.File && v.Path.Kind != linker.Ours {
 		return
 	}
+	d.Source = dir.Join(name)
 	f, err := dir.Open(name)
 	if err != nil {
 		d.Problem = err.Error()
@@ -214,7 +217,7 @@ func (d directoryFacts) judge(target string) []Finding {
 	if d.Stands == linker.Nothing {
 		return f.all
 	}
-	if d.Noexec {
+	if d.Noexec && !strings.Contains(d.Problem, "noexec") { // else that was said already
 		f.needs(filepath.Dir(d.Path)+" is on a file system that is mounted noexec", "no copy could be executed", "mount it without noexec")
 	}
 	d.judgeFileSystem(f)

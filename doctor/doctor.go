@@ -33,7 +33,7 @@ func Examine(o Options) *Report {
 		r.add(
 			dir.judge(t.Name),
 			o.gatherSandbox(t.Path, daemon).judge(t.Name),
-			o.Host.gatherSecurity(t.Path, dir.Copies).judge(t.Name),
+			o.Host.gatherSecurity(t.Path, dir).judge(t.Name),
 			o.Host.gatherPackages(t.Path).judge(t.Name),
 			judgeCyrus(t, sites, dir.PrivateLink),
 			judgeCron(t.Name, o.Host.gatherCron(t.Path)),

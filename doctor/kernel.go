@@ -93,7 +93,7 @@ func (h Host) inotifyUse(uid uint32) (instances, watches int) {
 
 func (k kernelFacts) judge() []Finding {
 	f := &found{section: Kernel}
-	f.fine("Linux "+k.Release, "relinkd is tried on 6.1 and 6.18; it needs renameat2, of 3.15")
+	f.fine("Linux "+k.Release, "files are exchanged by renameat2, which is of Linux 3.15")
 	k.judgeEvents(f)
 	if k.ExecveCheck {
 		f.fine("AT_EXECVE_CHECK: new copies are tried before they are published", "a security module that refuses them is noticed in time")

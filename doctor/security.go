@@ -15,14 +15,15 @@ import (
 // securityFacts is which security modules have a say, and what they know of the executable.
 type securityFacts struct {
 	Path       string
+	Launcher   bool // what stands at path executes a copy, and is none itself
 	Copies     int
 	SELinux    string   // "", "permissive", "enforcing"
-	Label      string   // of what path leads to
+	Label      string   // of the packaged file
 	Mislabeled []string // copies with another label
 	Fapolicyd  string   // "", "installed", "running"
 	Trusted    bool     // a rule of fapolicyd's names the install directory
 	IMA        bool     // executables are appraised
-	Signed     bool     // path's file has security.ima
+	Signed     bool     // the packaged file has security.ima
 	AppArmor   bool
 	Profiles   []profile
 }
@@ -33,23 +34,23 @@ type profile struct {
 	Copies           bool // it is for the copies too
 }
 
-func (h Host) gatherSecurity(path string, copies []string) securityFacts {
-	s := securityFacts{Path: path, Copies: len(copies)}
+func (h Host) gatherSecurity(path string, d directoryFacts) securityFacts {
+	s := securityFacts{Path: path, Launcher: d.Publish == "launcher", Copies: len(d.Copies)}
 	switch readLine(filepath.Join(h.Sys, "fs/selinux/enforce")) {
 	case "1":
 		s.SELinux = "enforcing"
 	case "0":
 		s.SELinux = "permissive"
 	}
-	s.Label = attribute(path, "security.selinux")
-	for _, c := range copies {
+	s.Label = attribute(d.Source, "security.selinux")
+	for _, c := range d.Copies {
 		if attribute(c, "security.selinux") != s.Label {
 			s.Mislabeled = append(s.Mislabeled, filepath.Base(c))
 		}
 	}
 	s.Fapolicyd, s.Trusted = h.fapolicyd(filepath.Dir(path))
 	s.IMA = h.appraises()
-	s.Signed = attribute(path, "security.ima") != ""
+	s.Signed = attribute(d.Source, "security.ima") != ""
 	s.AppArmor = readLine(filepath.Join(h.Sys, "module/apparmor/parameters/enabled")) == "Y"
 	if s.AppArmor {
 		s.Profiles = h.profiles(path)
@@ -186,6 +187,10 @@ func (s securityFacts) judgeSELinux(f *found) {
 	default:
 		f.fine(fmt.Sprintf("SELinux is %s; copies get the label %s", s.SELinux, s.Label), why)
 	}
+	if s.SELinux != "" && s.Launcher {
+		f.note("SELinux: the launcher executes a copy from within the domain of "+s.Label, "the policy must let that domain execute such a file without a further transition (execute_no_trans)",
+			"after relinkd manage: ausearch -m avc -ts recent; where it is refused, publish = \"symlink\"")
+	}
 }
 
 func (s securityFacts) judgeFapolicyd(f *found) {
@@ -215,6 +220,12 @@ func (s securityFacts) judgeIMA(f *found) {
 
 func (s securityFacts) judgeProfile(f *found, p profile) {
 	const why = "AppArmor confines a process by the name of what it executes, which is that of a copy"
+	if s.Launcher {
+		f.needs(fmt.Sprintf("AppArmor's profile in %s holds for the launcher, which executes a copy", p.File),
+			"what the profile does not let it execute does not start",
+			fmt.Sprintf("put the line `%s_[0-9][0-9][0-9] rix,` into it, then: apparmor_parser -r %s", s.Path, p.File))
+		return
+	}
 	if p.Copies {
 		f.fine("AppArmor's profile in "+p.File+" is for the copies too", why)
 		return

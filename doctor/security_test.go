@@ -26,6 +26,8 @@ func TestSecurity(t *testing.T) {
 		"IMA, signed":            {securityFacts{IMA: true, Signed: true}, []string{"fine IMA appraises"}},
 		"AppArmor":               {securityFacts{AppArmor: true}, []string{"fine AppArmor has no profile for /usr/lib/cyrus/bin/imapd"}},
 		"AppArmor, path alone":   {securityFacts{AppArmor: true, Profiles: []profile{{"/etc/apparmor.d/imapd", imapd, false}}}, []string{"TODO AppArmor's profile in /etc/apparmor.d/imapd is for /usr/lib/cyrus/bin/imapd alone | {,_[0-9][0-9][0-9]}"}},
+		"SELinux, launcher":      {securityFacts{SELinux: "enforcing", Label: "x", Launcher: true}, []string{"fine", "note SELinux: the launcher executes a copy from within the domain of x | execute_no_trans"}},
+		"AppArmor, launcher":     {securityFacts{AppArmor: true, Launcher: true, Profiles: []profile{{"/etc/apparmor.d/imapd", imapd, true}}}, []string{"TODO AppArmor's profile in /etc/apparmor.d/imapd holds for the launcher | imapd_[0-9][0-9][0-9] rix,"}},
 		"AppArmor, copies":       {securityFacts{AppArmor: true, Profiles: []profile{{"/etc/apparmor.d/imapd", imapd + "*", true}}}, []string{"fine AppArmor's profile in /etc/apparmor.d/imapd is for the copies too"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -37,7 +39,7 @@ func TestSecurity(t *testing.T) {
 
 func TestGatherSecurity(t *testing.T) {
 	h, path := installed(t)
-	if s := h.gatherSecurity(path, nil); s.SELinux != "" || s.Fapolicyd != "" || s.IMA || s.AppArmor || len(s.Profiles) > 0 {
+	if s := h.gatherSecurity(path, directoryFacts{Source: path}); s.SELinux != "" || s.Fapolicyd != "" || s.IMA || s.AppArmor || len(s.Profiles) > 0 {
 		t.Errorf("of a host without any: %+v", s)
 	}
 	write(t, filepath.Join(h.Sys, "fs/selinux/enforce"), "1")
@@ -48,7 +50,7 @@ func TestGatherSecurity(t *testing.T) {
 	write(t, filepath.Join(h.Etc, "apparmor.d/one"), "#include <tunables/global>\nprofile cyrus-imapd "+path+" flags=(complain) {\n  /etc/imapd.conf r,\n}\n")
 	write(t, filepath.Join(h.Etc, "apparmor.d/two"), path+"{,_[0-9][0-9][0-9]} {\n}\n")
 	write(t, filepath.Join(h.Etc, "apparmor.d/other"), "profile x /usr/bin/other {\n  "+path+" ix,\n}\n")
-	s := h.gatherSecurity(path, nil)
+	s := h.gatherSecurity(path, directoryFacts{Source: path})
 	if s.SELinux != "enforcing" || s.Fapolicyd != "running" || !s.Trusted || !s.IMA || !s.AppArmor {
 		t.Errorf("%+v", s)
 	}
@@ -56,7 +58,7 @@ func TestGatherSecurity(t *testing.T) {
 		t.Errorf("%+v", s.Profiles)
 	}
 	write(t, filepath.Join(h.Etc, "fapolicyd/rules.d/30-mail.rules"), "deny perm=any all : dir="+filepath.Dir(path)+"/\n")
-	if s := h.gatherSecurity(path, nil); s.Trusted {
+	if s := h.gatherSecurity(path, directoryFacts{Source: path}); s.Trusted {
 		t.Error("a rule that denies is taken for one that allows")
 	}
 }
@@ -76,7 +78,7 @@ func TestLabels(t *testing.T) {
 			t.Skipf("cannot set a label here (%v): it takes root, and a kernel without SELinux", err)
 		}
 	}
-	s := h.gatherSecurity(path, copies)
+	s := h.gatherSecurity(path, directoryFacts{Source: path, Copies: copies})
 	if s.Label != "system_u:object_r:cyrus_exec_t:s0" || len(s.Mislabeled) != 1 || s.Mislabeled[0] != "imapd_002" {
 		t.Errorf("%+v", s)
 	}

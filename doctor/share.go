@@ -155,7 +155,11 @@ func parseMaps(r io.Reader) (files map[string]int, all int, err error) {
 
 // readELF takes from the executable what can be told without a process.
 func (s *Share) readELF() error {
-	f, err := elf.Open(s.Path)
+	file := linker.PrivateLink(s.Path) + ".pristine" // while path is ours; it may be a launcher then
+	if _, err := os.Lstat(file); err != nil {
+		file = s.Path
+	}
+	f, err := elf.Open(file)
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("cannot read %s, and no process of it can be looked at: ask as root", s.Path)
 	}

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -129,6 +131,32 @@ func TestUseIsUnderstood(t *testing.T) {
 			case word == "TARGET", word == "TARGET|--all", word == "FILE", word == "VERB":
 			case strings.ToUpper(word) == word:
 				t.Errorf("%s: nobody knows what to offer for %s", cmd.Use, word)
+			}
+		}
+	}
+}
+
+// The pages for people call verbs and flags that there are.
+func TestPagesNameVerbs(t *testing.T) {
+	for _, file := range []string{"TUNING.md", "CONTRIBUTING.md"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls := regexp.MustCompile("(?m)(?:`|^\\$ |&& )relinkd ([a-z-]+)((?: --[a-z]+)*)").FindAllStringSubmatch(string(text), -1)
+		if len(calls) == 0 && file == "TUNING.md" {
+			t.Errorf("%s calls nothing: this test looks for the wrong things", file)
+		}
+		for _, call := range calls {
+			cmd, _, err := new(app).rootCmd().Find([]string{call[1]})
+			if err != nil {
+				t.Errorf("%s: there is no verb %q", file, call[1])
+				continue
+			}
+			for flag := range strings.FieldsSeq(call[2]) {
+				if name := strings.TrimPrefix(flag, "--"); cmd.Flags().Lookup(name) == nil && cmd.InheritedFlags().Lookup(name) == nil {
+					t.Errorf("%s: %s has no flag %s", file, call[1], flag)
+				}
 			}
 		}
 	}

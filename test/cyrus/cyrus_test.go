@@ -27,6 +27,7 @@ func TestCyrus(t *testing.T) {
 		{"rpm", rpmUpgrade},
 		{"sidecar", sidecar},
 		{"founding", founding},
+		{"consultation", consultation},
 		{"targets", targets},
 		{"restart", restart},
 		{"forkless", forkless},
