@@ -37,9 +37,10 @@ var rules = map[string]rule{
 	"watch":                 {[]string{"config", "fsys", "linker", "pool", "watch/histogram", "watch/install", "watch/proctable"}, nil, "it decides; who asks it, and how, is not its business"},
 	"control":               {[]string{"config", "fsys", "watch", "watch/histogram"}, nil, "it shows and passes on; what acts is reached through watch alone"},
 	"doctor":                {[]string{"config", "console", "fsys", "linker", "pool", "watch", "watch/install", "watch/proctable"}, []string{unix}, "it looks and judges; of watch it takes the status document, of what acts the names and the questions"},
+	"console/top":           {[]string{"console", "watch"}, []string{ansi, "charm.land/bubbletea/v2", "github.com/charmbracelet/colorprofile"}, "it shows what it is told and asks through an interface; not lipgloss, which runs tmux before main"},
 	"console":               {[]string{"watch"}, []string{ansi}, "it puts into words what it is given, and asks nobody; of watch it takes the documents"},
 	"demo":                  {[]string{"control", "fsys", "internal/standin", "watch"}, nil, "it runs relinkd from outside, as an administrator does; of watch it takes the status document"},
-	"cmd/relinkd":           {[]string{"config", "console", "control", "demo", "doctor", "internal/manual", "packaging", "watch"}, nil, "it puts the parts together; what acts is reached through watch alone"},
+	"cmd/relinkd":           {[]string{"config", "console", "console/top", "control", "demo", "doctor", "internal/manual", "packaging", "watch"}, nil, "it puts the parts together; what acts is reached through watch alone"},
 	"packaging":             {nil, []string{}, "it is what packages hold beside the program"},
 	"internal/licences":     {nil, []string{}, "it reads what others have written"},
 	"internal/manual":       {[]string{"config"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}, "it tells what the program says of itself, and knows nothing of a host"},
@@ -54,8 +55,10 @@ var rules = map[string]rule{
 }
 
 // forks are the packages of the program that may import os/exec. The daemon never forks: a child has
-// what is open for writing until it executes something, and a fresh copy fails with ETXTBSY then.
-var forks = []string{"relinkd/demo"}
+// what is open for writing until it executes something, and a fresh copy fails with ETXTBSY then. The
+// libraries of `relinkd top` execute what they are asked to, and tmux to find out its colours, which top
+// tells them; at their start they execute nothing (TestStartAsksTheTerminalNothing).
+var forks = []string{"relinkd/demo", "charm.land/bubbletea/v2", "github.com/charmbracelet/colorprofile"}
 
 func TestImports(t *testing.T) {
 	all := list(t)

@@ -52,7 +52,7 @@ func toneOf(n int, t *watch.TargetStatus) Tone {
 	case n > t.Threshold:
 		return Bad
 	case n >= t.Mark:
-		return Plain
+		return Full
 	}
 	return Good
 }

@@ -19,38 +19,39 @@ const (
 	Attention        // somebody should look
 )
 
-// tone is the colour of a health.
-func (h Health) tone() Tone {
+// Tone is the colour of a health.
+func (h Health) Tone() Tone {
 	return map[Health]Tone{Healthy: Good, Underway: Busy, Attention: Bad}[h]
 }
 
 // Finding is something about a Status that an operator should know.
 type Finding struct {
-	Wrong bool   // somebody should do something; else it is merely good to know
-	What  string // may have several lines
-	Try   string // what to do about it; "" for nothing
+	Wrong  bool   // somebody should do something; else it is merely good to know
+	Target string // its name; "" for the daemon
+	What   string // may have several lines
+	Try    string // what to do about it; "" for nothing
 }
 
 // Findings is all there is to know about st beyond its numbers, what is wrong first.
 func Findings(st *watch.Status) []Finding {
 	var all []Finding
 	if st.ConfigError != "" {
-		all = append(all, Finding{true, "the configuration in force is an earlier one, for this is wrong:\n" + st.ConfigError,
+		all = append(all, Finding{true, "", "the configuration in force is an earlier one, for this is wrong:\n" + st.ConfigError,
 			"mend it, see `relinkd check-config`, then `relinkd reload`"})
 	}
 	if n := st.UnreadableProcesses; n > 0 {
-		all = append(all, Finding{true, count(n, "process") + " cannot be read, so that every count may be too low",
+		all = append(all, Finding{true, "", count(n, "process") + " cannot be read, so that every count may be too low",
 			"run relinkd as root with CAP_SYS_PTRACE, as its unit does"})
 	}
 	for _, t := range st.Targets {
 		all = append(all, targetFindings(&t)...)
 	}
 	if st.Accounting == "census" {
-		all = append(all, Finding{false, "processes are counted by looking through /proc" + inParens(st.AccountingReason) +
+		all = append(all, Finding{false, "", "processes are counted by looking through /proc" + inParens(st.AccountingReason) +
 			": a burst between two looks can pass a threshold", ""})
 	}
 	if st.Overflows > 0 {
-		all = append(all, Finding{false, "events of the kernel were lost " + count(st.Overflows, "time") + ", each followed by a new count", ""})
+		all = append(all, Finding{false, "", "events of the kernel were lost " + count(st.Overflows, "time") + ", each followed by a new count", ""})
 	}
 	slices.SortStableFunc(all, func(a, b Finding) int {
 		switch {
@@ -67,7 +68,7 @@ func Findings(st *watch.Status) []Finding {
 func targetFindings(t *watch.TargetStatus) []Finding {
 	var all []Finding
 	found := func(wrong bool, try, format string, args ...any) {
-		all = append(all, Finding{wrong, fmt.Sprintf(format, args...), try})
+		all = append(all, Finding{wrong, t.Name, fmt.Sprintf(format, args...), try})
 	}
 	switch t.State {
 	case watch.Degraded:
@@ -152,8 +153,8 @@ func tally(st *watch.Status, byState map[watch.State]int) string {
 	return count(len(st.Targets), "target") + inParens(strings.Join(all, ", "))
 }
 
-// stateTone is the colour of a target's state.
-func stateTone(state watch.State) Tone {
+// StateTone is the colour of a target's state.
+func StateTone(state watch.State) Tone {
 	switch state {
 	case watch.Steady:
 		return Good

@@ -27,7 +27,7 @@ func (s Screen) Plan(p *watch.Plan) string {
 
 func (s Screen) targetPlan(b *strings.Builder, t *watch.TargetPlan) {
 	title := fmt.Sprintf("nothing to do (%s)", t.State)
-	tone := stateTone(t.State)
+	tone := StateTone(t.State)
 	if len(t.Steps) > 0 {
 		title, tone = count(len(t.Steps), "step"), Busy
 	}

@@ -57,6 +57,7 @@ const (
 	Strong      // what the eye should find
 	Dim         // what it may pass over
 	Good        // well, or with room
+	Full        // as full as it should be
 	Busy        // under way
 	Bad         // wrong
 	Chosen      // current
@@ -66,6 +67,7 @@ var styles = map[Tone]ansi.Style{
 	Strong: ansi.NewStyle().Bold(),
 	Dim:    ansi.NewStyle().Faint(),
 	Good:   ansi.NewStyle().ForegroundColor(ansi.Green),
+	Full:   ansi.NewStyle().ForegroundColor(ansi.Blue),
 	Busy:   ansi.NewStyle().ForegroundColor(ansi.Yellow),
 	Bad:    ansi.NewStyle().Bold().ForegroundColor(ansi.Red),
 	Chosen: ansi.NewStyle().Reverse(true),

@@ -8,20 +8,20 @@ import (
 )
 
 // Status is st for people: how all is in the first line, then what to know and do, then each target
-// with its copies.
-func (s Screen) Status(st *watch.Status) string {
+// with its copies. events are what the daemon keeps of the past, in their order.
+func (s Screen) Status(st *watch.Status, events []watch.Event) string {
 	var b strings.Builder
 	health, verdict := Verdict(st)
-	s.hang(&b, "relinkd "+s.Clean(st.Version)+": ", s.Clean(verdict), health.tone())
+	s.hang(&b, "relinkd "+s.Clean(st.Version)+": ", s.Clean(verdict), health.Tone())
 	for _, f := range Findings(st) {
 		s.finding(&b, f)
 	}
 	if st.LastError != "" {
-		s.hang(&b, s.Paint(" "+s.Glyphs().Bullet+" ", Dim), "last error: "+s.Clean(st.LastError), Plain)
+		s.hang(&b, s.Paint(" "+s.Glyphs().Bullet+" ", Dim), "last error"+s.lastErrorAt(st, events)+": "+s.Clean(st.LastError), Plain)
 	}
 	for _, t := range st.Targets {
 		b.WriteByte('\n')
-		s.target(&b, &t)
+		s.target(&b, &t, events)
 	}
 	return b.String()
 }
@@ -46,8 +46,8 @@ func (s Screen) row(b *strings.Builder, name, format string, args ...any) {
 	s.hang(b, "  "+s.Paint(fmt.Sprintf("%-11s", name), Dim)+" ", s.Clean(fmt.Sprintf(format, args...)), Plain)
 }
 
-func (s Screen) target(b *strings.Builder, t *watch.TargetStatus) {
-	b.WriteString(s.Paint(s.Clean(t.Name), Strong) + ": " + s.Paint(string(t.State), stateTone(t.State)) + "\n")
+func (s Screen) target(b *strings.Builder, t *watch.TargetStatus, events []watch.Event) {
+	b.WriteString(s.Paint(s.Clean(t.Name), Strong) + ": " + s.Paint(string(t.State), StateTone(t.State)) + "\n")
 	s.row(b, "path", "%s (publish = %q)", t.Path, t.Publish)
 	if t.Current != "" {
 		s.row(b, "link", "%s %s %s%s", t.PrivateLink, s.Glyphs().Arrow, t.Current, inParens(currentLoad(t)))
@@ -59,9 +59,10 @@ func (s Screen) target(b *strings.Builder, t *watch.TargetStatus) {
 		return
 	}
 	s.row(b, "limits", "%d on a copy, moves on at %d; most so far %d", t.Threshold, t.Mark, t.PeakCopyProcesses)
-	s.row(b, "room", "%s", Room(t))
+	s.row(b, "room", "%s", room(t))
 	s.row(b, "starts", "%s", starts(t))
-	s.row(b, "rotations", "%s", Rotations(t))
+	s.row(b, "rotations", "%s", rotations(t))
+	s.history(b, t, events)
 	if g := t.Generation; g.SHA256 != "" {
 		since := ""
 		if !g.Since.IsZero() {
@@ -104,23 +105,28 @@ func starts(t *watch.TargetStatus) string {
 	return text
 }
 
-// Room says how many processes can still begin.
-func Room(t *watch.TargetStatus) string {
+// Below is how many processes can still begin before all copies are at their mark.
+func Below(t *watch.TargetStatus) int {
 	room := 0
 	for _, c := range t.Copies {
 		if c.Verified {
 			room += max(0, t.Mark-c.Processes)
 		}
 	}
-	text := fmt.Sprintf("%d more below the mark", room)
+	return room
+}
+
+// room says how many processes can still begin, also when more copies are made.
+func room(t *watch.TargetStatus) string {
+	text := fmt.Sprintf("%d more below the mark", Below(t))
 	if more := t.MaxCopies - len(t.Copies); more > 0 {
 		text += fmt.Sprintf(", then %d in up to %s more", more*t.Mark, copies(more))
 	}
 	return text
 }
 
-// Rotations counts the rotations by what asked for them, as far as there were any.
-func Rotations(t *watch.TargetStatus) string {
+// rotations counts the rotations by what asked for them, as far as there were any.
+func rotations(t *watch.TargetStatus) string {
 	by := t.RotationsByReason
 	var all []string
 	for _, r := range []struct {

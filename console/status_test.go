@@ -75,6 +75,18 @@ func imapd(n int) watch.TargetStatus {
 	return t
 }
 
+// past is what has happened before now.
+var past = []watch.Event{
+	{ID: 1, Time: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC), Target: "imapd", Kind: watch.EventUpgrade,
+		From: "11ab22cd33ef", To: "3f2a5c1be0d9", Seconds: 0.077, Message: "all 6 copies are of 3f2a5c1be0d9 now, and were of 11ab22cd33ef"},
+	{ID: 2, Time: now.Add(-3 * time.Hour), Target: "imapd", Kind: watch.EventRotation, Reason: "threshold",
+		From: "imapd_001", To: "imapd_002", Seconds: 0.00014, Message: "rotated from imapd_001 to imapd_002 (threshold)"},
+	{ID: 3, Time: now.Add(-2 * time.Hour), Target: "imapd", Kind: watch.EventError, Message: "cannot clone imapd_017: no space left on device"},
+	{ID: 4, Time: now.Add(-19 * time.Second), Target: "imapd", Kind: watch.EventRotation, Reason: "threshold",
+		From: "imapd_002", To: "imapd_003", Seconds: 0.00012, Message: "rotated from imapd_002 to imapd_003 (threshold)"},
+	{ID: 5, Time: now.Add(-9 * time.Second), Target: "lmtpd", Kind: watch.EventRotation, Message: "rotated from lmtpd_001 to lmtpd_002 (operator)"},
+}
+
 // statuses are what there may be to show.
 func statuses() map[string]*watch.Status {
 	few, suspect, full := imapd(6), imapd(6), imapd(6)
@@ -111,11 +123,11 @@ func statuses() map[string]*watch.Status {
 func TestStatusText(t *testing.T) {
 	for name, st := range statuses() {
 		for _, width := range widths {
-			golden(t, fmt.Sprintf("status-%s-%d", name, width), screen(width, true).Status(st))
+			golden(t, fmt.Sprintf("status-%s-%d", name, width), screen(width, true).Status(st, past))
 		}
 	}
-	golden(t, "status-healthy-80-ascii", screen(80, false).Status(statuses()["healthy"]))
-	golden(t, "status-copies-240-80-ascii", screen(80, false).Status(statuses()["copies-240"]))
+	golden(t, "status-healthy-80-ascii", screen(80, false).Status(statuses()["healthy"], past))
+	golden(t, "status-copies-240-80-ascii", screen(80, false).Status(statuses()["copies-240"], past))
 }
 
 // What is shown fits the width but for words that must not be broken, is without ASCII's controls, and in
@@ -124,7 +136,7 @@ func TestStatusFits(t *testing.T) {
 	for name, st := range statuses() {
 		for width := 1; width < 250; width++ {
 			for _, unicode := range []bool{true, false} {
-				for line := range strings.Lines(screen(width, unicode).Status(st)) {
+				for line := range strings.Lines(screen(width, unicode).Status(st, past)) {
 					line = strings.TrimRight(line, "\n")
 					words := strings.Fields(line)
 					if ansi.StringWidth(line) > width && len(words) > 2 && width >= 40 {
@@ -146,8 +158,8 @@ func TestStatusColours(t *testing.T) {
 	for name, st := range statuses() {
 		plain, coloured := screen(80, true), screen(80, true)
 		coloured.Colour = true
-		text := coloured.Status(st)
-		if diff := cmp.Diff(plain.Status(st), ansi.Strip(text)); diff != "" {
+		text := coloured.Status(st, past)
+		if diff := cmp.Diff(plain.Status(st, past), ansi.Strip(text)); diff != "" {
 			t.Errorf("%s (-without colour +stripped of it):\n%s", name, diff)
 		}
 	}
@@ -155,7 +167,7 @@ func TestStatusColours(t *testing.T) {
 	over := screen(80, true)
 	over.Colour = true
 	for _, want := range []string{red.Styled("something needs attention; imapd is steady"), red.Styled("213") + red.Styled("!")} {
-		if text := over.Status(statuses()["over"]); !strings.Contains(text, want) {
+		if text := over.Status(statuses()["over"], past); !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%q", want, text)
 		}
 	}
@@ -167,7 +179,7 @@ func TestStatusOfHostileNames(t *testing.T) {
 		Name: "imapd", Path: "/x\x1b[31m/\u202eimapd", State: watch.Degraded, Reason: "path is a symbolic link to \x9b2J\x00\xff",
 	}}}
 	for _, unicode := range []bool{true, false} {
-		text := screen(80, unicode).Status(st)
+		text := screen(80, unicode).Status(st, past)
 		if i := strings.IndexFunc(text, func(r rune) bool {
 			return r < ' ' && r != '\n' || r >= 0x7f && r < 0xa0 || r == '\u202e' || r == '\ufffd'
 		}); i >= 0 {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"relinkd/watch"
@@ -29,7 +31,11 @@ uses colours on a terminal unless NO_COLOR is set. Counters are since the daemon
 				if asJSON {
 					return printJSON(a.out, st)
 				}
-				return a.show(a.screen().Status(st))
+				events, err := svc.Events(cmd.Context(), "", 0)
+				if err != nil { // what is there now is worth showing without
+					fmt.Fprintf(a.errOut, "relinkd: warning: what happened before is not known: %v\n", err)
+				}
+				return a.show(a.screen().Status(st, events))
 			})
 		},
 	}
