@@ -61,7 +61,7 @@ func TestBar(t *testing.T) {
 // A bar is never wider than asked for, and never shorter for more processes.
 func TestBarGrows(t *testing.T) {
 	for _, unicode := range []bool{true, false} {
-		for columns := 1; columns < 30; columns++ {
+		for _, columns := range []int{1, 2, 5, 9, 10, 29} {
 			before := ""
 			for n := range 300 {
 				bar := screen(80, unicode).Bar(n, 180, 200, columns, Plain)

@@ -134,7 +134,7 @@ func TestStatusText(t *testing.T) {
 // ASCII alone where the screen has no more.
 func TestStatusFits(t *testing.T) {
 	for name, st := range statuses() {
-		for width := 1; width < 250; width++ {
+		for _, width := range []int{1, 3, 9, 20, 33, 40, 41, 59, 80, 81, 132, 160, 249} {
 			for _, unicode := range []bool{true, false} {
 				for line := range strings.Lines(screen(width, unicode).Status(st, past)) {
 					line = strings.TrimRight(line, "\n")
