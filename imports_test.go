@@ -29,7 +29,7 @@ type rule struct {
 var rules = map[string]rule{
 	"fsys":                  {nil, []string{unix}, "it is the seam to the file system, below all that changes files"},
 	"pool":                  {[]string{"fsys"}, []string{unix, errgroup}, "it acts on copies, and knows nothing of events, configuration or what leads to a copy"},
-	"linker":                {[]string{"fsys", "pool"}, []string{unix}, "it acts on path and the private link, and knows nothing of events or configuration; of pool it takes the copies' names"},
+	"linker":                {[]string{"fsys", "linker/launcher", "pool"}, []string{unix}, "it acts on path and the private link, and knows nothing of events or configuration; of pool it takes the copies' names and attributes"},
 	"config":                {[]string{"fsys", "pool"}, nil, "it reads what an administrator says; of pool it takes the copies' names and their greatest number, of fsys who may own a file"},
 	"watch/install":         {[]string{"fsys"}, nil, "it tells what it sees, and has no use for what acts or decides"},
 	"watch/histogram":       {nil, []string{}, "it counts durations, whoever shows them"},

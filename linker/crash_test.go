@@ -23,6 +23,7 @@ import (
 // scenario is one thing that relinkd does, and what others do meanwhile.
 type scenario struct {
 	name  string
+	form  *Form         // what path must be to become, for this to be anything; nil for either
 	setup func(s *site) // from newSite's state
 	act   func(s *site, l *Link) error
 	// race is what somebody else does just ahead of the nth call (from 1) of that label.
@@ -114,22 +115,33 @@ func plain(noExchange bool) *fsys.FS {
 // TestEachCallFails makes each changing call of each scenario fail as the last thing that is done
 // before a crash. Whatever the call: path executes before every one, nobody's file is lost, and
 // recovery brings the site to rest. A call that fails alone, and a file system without exchange, which
-// none of these is, leave nothing to the file system's own ways: one of them is enough.
+// none of these is, leave nothing to the file system's own ways: one of them is enough, with path as a
+// symbolic link and as a launcher; on the others each scenario has one of the two in turn.
 func TestEachCallFails(t *testing.T) {
 	tried := map[fsys.Op]bool{}
+	turn := 0
 	try := func(t *testing.T, dir string, noExchange bool, faults ...fault) {
-		for _, c := range scenarios() {
-			t.Run(c.name, func(t *testing.T) {
-				for _, op := range c.faults(t, dir, noExchange, faults) {
-					tried[op] = true
+		both := inMemory(t)
+		turn++
+		for i, c := range scenarios() {
+			for form := range Launcher + 1 {
+				switch {
+				case c.form != nil && *c.form != form,
+					c.form == nil && !both && Form(i+turn)%2 != form:
+					continue
 				}
-			})
+				t.Run(c.name+", "+form.String(), func(t *testing.T) {
+					for _, op := range c.faults(t, dir, form, noExchange, faults) {
+						tried[op] = true
+					}
+				})
+			}
 		}
 	}
 	crash, alone := fault{err: unix.EIO, crash: true}, fault{err: unix.ENOSPC}
 	fstest.Each(t, func(t *testing.T, dir string) {
 		try(t, dir, false, crash)
-		if kind := filepath.Base(t.Name()); kind == "tmpfs" || kind == "scratch" {
+		if inMemory(t) {
 			t.Run("alone", func(t *testing.T) { try(t, dir, false, alone) })
 			t.Run("no exchange", func(t *testing.T) { try(t, dir, true, crash, alone) })
 		}
@@ -144,17 +156,33 @@ func TestEachCallFails(t *testing.T) {
 	}
 }
 
+// inMemory reports whether the test, or one that it is part of, runs on the file system that all is tried
+// on: tmpfs, or what an ordinary user has.
+func inMemory(t *testing.T) bool {
+	return slices.ContainsFunc(strings.Split(t.Name(), "/"), func(part string) bool { return part == "tmpfs" || part == "scratch" })
+}
+
+// eachForm is fstest.Each for either thing that relinkd puts at path.
+func eachForm(t *testing.T, fn func(t *testing.T, dir string, form Form)) {
+	t.Helper()
+	fstest.Each(t, func(t *testing.T, dir string) {
+		for form := range Launcher + 1 {
+			t.Run(form.String(), func(t *testing.T) { fn(t, dir, form) })
+		}
+	})
+}
+
 // faults runs the scenario without a fault, then with each fault at each of its calls, whose labels
 // it returns.
-func (c scenario) faults(t *testing.T, dir string, noExchange bool, faults []fault) []fsys.Op {
-	s := newSite(t, dir)
+func (c scenario) faults(t *testing.T, dir string, form Form, noExchange bool, faults []fault) []fsys.Op {
+	s := newSiteOf(t, dir, form)
 	l, clean, _ := c.attempt(s, fault{}, noExchange)
 	c.recovered(s, l)
 	for i, op := range clean {
 		for _, f := range faults {
 			f.at = i + 1
 			t.Run(fmt.Sprintf("%d %s, %v", f.at, op, f.err), func(t *testing.T) {
-				s := newSite(t, dir)
+				s := newSiteOf(t, dir, form)
 				l, ops, err := c.attempt(s, f, noExchange)
 				if len(ops) < f.at || ops[f.at-1] != op {
 					t.Fatalf("calls %q, want %q as number %d", ops, op, f.at)

@@ -28,13 +28,26 @@ const (
 	suffixOut      = ".out"      // what came out, where the file system has no exchange
 	suffixBack     = ".back"     // a further name of what is being given back
 	suffixBefore   = ".before"   // a further name of what was given back before that
+	suffixLauncher = ".launcher" // a launcher that is being written
 )
+
+// Form is what relinkd puts at path.
+type Form int
+
+// The forms.
+const (
+	Symlink  Form = iota // a symbolic link to the private link
+	Launcher             // a program that executes the private link
+)
+
+func (f Form) String() string { return [...]string{"symlink", "launcher"}[f] }
 
 // Link is one target's path and private link. It belongs to one goroutine at a time.
 type Link struct {
 	dir     *fsys.Dir // the install directory
 	private *fsys.Dir // PrivateDir in it
 	name    string    // path's name, and the private link's
+	form    Form      // what is put at path
 
 	put        fsys.ID // what relinkd last put at path; zero when not known
 	noExchange bool    // the file system was seen to lack RENAME_EXCHANGE
@@ -96,6 +109,10 @@ func (l *Link) Close() error {
 	}
 	return l.dir.Close()
 }
+
+// SetForm says what is put at path from now on, a Symlink at first. What stands there stays; Reclaim
+// changes it.
+func (l *Link) SetForm(f Form) { l.form = f }
 
 // Dir is the install directory.
 func (l *Link) Dir() *fsys.Dir { return l.dir }

@@ -1,12 +1,16 @@
 package linker
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"relinkd/fsys"
+	"relinkd/linker/launcher"
 	"relinkd/pool"
 )
 
@@ -16,10 +20,10 @@ type Kind int
 // The kinds.
 const (
 	Nothing   Kind = iota // the name is free
-	Ours                  // our symbolic link to the private link
-	File                  // a regular file, which is never ours at path
+	Ours                  // our symbolic link to the private link, or our launcher of it
+	File                  // any other regular file, which is never ours at path
 	PoolLink              // a symbolic link to a copy's name that we did not make
-	OtherLink             // any other symbolic link
+	OtherLink             // any other symbolic link or launcher
 	Other                 // a directory, a fifo, a device
 )
 
@@ -31,8 +35,10 @@ func (k Kind) String() string {
 type Standing struct {
 	Kind   Kind
 	Info   fsys.Info // zero for Nothing
-	Text   string    // of a symbolic link
+	Text   string    // of a symbolic link; what a launcher executes
 	Number int       // of the copy that a PoolLink names
+
+	exact bool // the launcher is the one that is made today, byte for byte
 }
 
 // View is everything of a target that a crash can leave behind.
@@ -92,23 +98,24 @@ func (l *Link) View() (View, error) {
 	if v.Path, err = l.Look(); err != nil || l.private == nil {
 		return v, err
 	}
-	var rotate, adopt Standing
+	var rotate, adopt, begun Standing
 	for name, s := range map[string]*Standing{
-		l.publishName():       &v.Publish,
-		l.PristineName():      &v.Pristine,
-		l.PreviousName():      &v.Previous,
-		l.outName():           &v.Out,
-		l.backName():          &v.Back,
-		l.beforeName():        &v.Before,
-		l.asideName():         &v.Aside,
-		l.name + suffixRotate: &rotate,
-		l.name + suffixAdopt:  &adopt,
+		l.publishName():         &v.Publish,
+		l.PristineName():        &v.Pristine,
+		l.PreviousName():        &v.Previous,
+		l.outName():             &v.Out,
+		l.backName():            &v.Back,
+		l.beforeName():          &v.Before,
+		l.asideName():           &v.Aside,
+		l.name + suffixRotate:   &rotate,
+		l.name + suffixAdopt:    &adopt,
+		l.name + suffixLauncher: &begun,
 	} {
 		if *s, err = l.standing(l.private, name); err != nil {
 			return v, err
 		}
 	}
-	for _, s := range []Standing{v.Out, v.Back, v.Before, v.Aside, rotate, adopt} {
+	for _, s := range []Standing{v.Out, v.Back, v.Before, v.Aside, rotate, adopt, begun} {
 		v.left = v.left || s.Kind != Nothing
 	}
 	v.Private, err = l.PrivateText()
@@ -134,6 +141,8 @@ func (l *Link) standing(dir *fsys.Dir, name string) (Standing, error) {
 	}
 	s := Standing{Info: info}
 	switch {
+	case info.IsRegular() && info.Size <= launcher.MaxSize:
+		return l.smallFile(dir, name, info)
 	case info.IsRegular():
 		s.Kind = File
 	case info.IsSymlink():
@@ -149,6 +158,46 @@ func (l *Link) standing(dir *fsys.Dir, name string) (Standing, error) {
 		s.Kind = Other
 	}
 	return s, nil
+}
+
+// smallFile tells a launcher from any other file.
+func (l *Link) smallFile(dir *fsys.Dir, name string, info fsys.Info) (Standing, error) {
+	f, err := dir.Open(name)
+	if fsys.NotExist(err) || isErrno(err, unix.ELOOP) { // replaced since the stat
+		return l.standing(dir, name)
+	}
+	if err != nil {
+		return Standing{}, err
+	}
+	defer f.Close()
+	now, err := fsys.Fstat(f)
+	if err != nil {
+		return Standing{}, err
+	}
+	if now.ID != info.ID || now.Size > launcher.MaxSize {
+		return l.standing(dir, name)
+	}
+	content := make([]byte, launcher.MaxSize)
+	n, err := f.ReadAt(content, 0)
+	if err != nil && err != io.EOF {
+		return Standing{}, &fsys.Error{Op: "read", Path: dir.Join(name), Err: err}
+	}
+	s := Standing{Kind: File, Info: now}
+	if text, is := launcher.Executes(content[:n]); is {
+		s.Kind, s.Text = OtherLink, text
+		if strings.HasSuffix(text, "/"+l.text()) { // or of a directory that was moved here
+			s.Kind = Ours
+		}
+		want, err := launcher.New(l.PrivateLink())
+		s.exact = err == nil && bytes.Equal(content[:n], want)
+	}
+	return s, nil
+}
+
+// Fits reports whether s is just what is put at path; what is Ours and does not fit was put there when
+// another form was asked for, by another relinkd, or in another directory, or somebody has changed it.
+func (l *Link) Fits(s Standing) bool {
+	return s.Kind == Ours && (l.form == Symlink && s.Info.IsSymlink() || l.form == Launcher && s.exact)
 }
 
 func (l *Link) linkKind(text string) (Kind, int) {

@@ -11,7 +11,7 @@ import (
 // start over. Whatever stands at path now is what somebody else put there.
 var ErrSuperseded = errors.New("the file at path was replaced meanwhile")
 
-// Publish puts our symbolic link at path in place of the source src, which becomes the pristine.
+// Publish puts our link at path, a symbolic one or a launcher, in place of the source src, which becomes the pristine.
 // The private link must lead to a good copy already. Numbers as in DESIGN.md §5.
 //
 //  6. Make NAME.publish, our link, and exchange it with path. What came out must be src, unchanged
@@ -44,9 +44,9 @@ func (l *Link) Publish(src fsys.Info) error {
 	return l.finish()
 }
 
-// Reclaim puts our link at path in place of a link to a copy that somebody else made there, seen as
-// was. Such a link carries nothing that is not kept elsewhere, and is removed; a file that was put
-// there meanwhile is given back: ErrSuperseded.
+// Reclaim puts our link at path in place of a link to a copy that somebody else made there, or of one
+// of ours that does not fit, seen as was. Such a link carries nothing that is not kept elsewhere, and is
+// removed; anything else that was put there meanwhile is given back: ErrSuperseded.
 func (l *Link) Reclaim(was Standing) error {
 	if err := l.private.Sync("reclaim: sync"); err != nil {
 		return err
@@ -60,7 +60,7 @@ func (l *Link) Reclaim(was Standing) error {
 	}
 	l.put = link.ID
 	out, err := l.standing(l.private, l.publishName())
-	if err != nil || out.Kind != PoolLink {
+	if err != nil || out.Kind != was.Kind || out.Kind != PoolLink && out.Info.ID != was.Info.ID {
 		return errors.Join(ErrSuperseded, err, l.giveBack(link))
 	}
 	if err := l.private.Unlink("reclaim: unlink", l.publishName()); err != nil {
@@ -92,8 +92,8 @@ func (l *Link) dropLink(op fsys.Op) error {
 	return l.private.Unlink(op, l.publishName())
 }
 
-// makeLink makes NAME.publish, our symbolic link, and describes it. It refuses while the
-// private link leads to no copy: path would not execute, or would lead to itself.
+// makeLink makes NAME.publish, our link in the form that is asked for, and describes it. It refuses
+// while the private link leads to no copy: path would not execute, or would lead to itself.
 func (l *Link) makeLink(op fsys.Op) (fsys.Info, error) {
 	n, err := l.Current()
 	if err != nil {
@@ -102,7 +102,12 @@ func (l *Link) makeLink(op fsys.Op) (fsys.Info, error) {
 	if n == 0 {
 		return fsys.Info{}, fmt.Errorf("cannot put a link at %s: %s leads to no copy: rotate it to one first", l.Path(), l.PrivateLink())
 	}
-	if err := l.private.Symlink(op, l.text(), l.publishName()); err != nil {
+	if l.form == Launcher {
+		err = l.makeLauncher(n)
+	} else {
+		err = l.private.Symlink(op, l.text(), l.publishName())
+	}
+	if err != nil {
 		return fsys.Info{}, err
 	}
 	return l.private.Lstat(l.publishName())

@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"relinkd/fsys"
-	"relinkd/internal/fstest"
 )
 
 // racing is a file system on which somebody else acts just ahead of each call that has a label in do,
@@ -75,7 +74,7 @@ func TestPublishRaced(t *testing.T) {
 			return map[fsys.Op][]func(){"publish: exchange": {func() { openForWriting(s) }}}
 		}},
 		{"our link, from dpkg", func(s *site) map[fsys.Op][]func() {
-			return map[fsys.Op][]func(){"publish: exchange": {func() { s.newest = s.link(PrivateDir+"/"+target, s.path) }}}
+			return map[fsys.Op][]func(){"publish: exchange": {func() { s.newest = s.ours(s.path) }}}
 		}},
 		{"a hand-made link", func(s *site) map[fsys.Op][]func() {
 			return map[fsys.Op][]func(){"publish: exchange": {func() { s.newest = s.link("imapd_002", s.path) }}}
@@ -84,10 +83,10 @@ func TestPublishRaced(t *testing.T) {
 			return map[fsys.Op][]func(){"publish: exchange": {func() { s.newest = s.link("/bin/true", s.path) }}}
 		}},
 	}
-	fstest.Each(t, func(t *testing.T, dir string) {
+	eachForm(t, func(t *testing.T, dir string, form Form) {
 		for _, test := range tests {
 			t.Run(test.name, func(t *testing.T) {
-				s := newSite(t, dir)
+				s := newSiteOf(t, dir, form)
 				l := s.open(racing(test.do(s)))
 				defer l.Close()
 				err := l.Publish(s.source)
@@ -115,8 +114,8 @@ func TestPublishRaced(t *testing.T) {
 
 // TestPublishRemoved: path is removed just ahead of the exchange. There is nothing to publish then.
 func TestPublishRemoved(t *testing.T) {
-	fstest.Each(t, func(t *testing.T, dir string) {
-		s := newSite(t, dir)
+	eachForm(t, func(t *testing.T, dir string, form Form) {
+		s := newSiteOf(t, dir, form)
 		l := s.open(racing(map[fsys.Op][]func(){"publish: exchange": {func() { must(t, os.Remove(s.path)) }}}))
 		defer l.Close()
 		if err := l.Publish(s.source); !errors.Is(err, ErrSuperseded) || !errors.Is(err, unix.ENOENT) {
@@ -212,8 +211,8 @@ func TestNoExchangeLooks(t *testing.T) {
 
 // TestRestoreRaced: a file that comes while the pristine goes in is newer, and stays.
 func TestRestoreRaced(t *testing.T) {
-	fstest.Each(t, func(t *testing.T, dir string) {
-		s := newSite(t, dir).published()
+	eachForm(t, func(t *testing.T, dir string, form Form) {
+		s := newSiteOf(t, dir, form).published()
 		l := s.open(racing(map[fsys.Op][]func(){
 			"restore: exchange":   {func() { s.arrive("G") }},
 			"give back: exchange": {func() { s.arrive("H") }},
@@ -229,8 +228,8 @@ func TestRestoreRaced(t *testing.T) {
 
 // TestReclaimRaced: a file that comes while our link goes in is given back.
 func TestReclaimRaced(t *testing.T) {
-	fstest.Each(t, func(t *testing.T, dir string) {
-		s := newSite(t, dir).published()
+	eachForm(t, func(t *testing.T, dir string, form Form) {
+		s := newSiteOf(t, dir, form).published()
 		s.link("imapd_002", s.path)
 		l := s.open(racing(map[fsys.Op][]func(){"reclaim: exchange": {func() { s.arrive("G") }}}))
 		defer l.Close()
@@ -259,8 +258,9 @@ func TestRecoverRaced(t *testing.T) {
 // TestErrorIsNoProof: a call that reports an error may have been made, as over a network. What came
 // out of path is not taken for the link that was to go in, and recovery ends the publish.
 func TestErrorIsNoProof(t *testing.T) {
-	for _, noExchange := range []bool{false, true} {
-		s := newSite(t, t.TempDir())
+	for i := range 4 {
+		noExchange, form := i&1 == 1, Form(i>>1)
+		s := newSiteOf(t, t.TempDir(), form)
 		l := s.open(&fsys.FS{Before: func(op fsys.Op, _ string) error {
 			switch {
 			case op == "publish: exchange" && noExchange:

@@ -58,7 +58,7 @@ func (l *Link) Recover(isCopy func(*os.File) (bool, error)) (Repair, error) {
 	if err != nil {
 		return RepairNone, err
 	}
-	for _, name := range []string{l.name + suffixRotate, l.name + suffixAdopt} {
+	for _, name := range []string{l.name + suffixRotate, l.name + suffixAdopt, l.name + suffixLauncher} {
 		if err := l.unlinkIfThere("recover: unlink", name); err != nil {
 			return RepairNone, err
 		}
@@ -165,7 +165,7 @@ func (l *Link) PutBack() error {
 		if err := l.unlinkIfThere("put back: unlink", l.publishName()); err != nil {
 			return err
 		}
-		if link, err = l.makeLink("put back: symlink"); err != nil {
+		if link, err = l.makeAnyLink("put back: symlink"); err != nil {
 			return err
 		}
 	}

@@ -55,10 +55,10 @@ type crash struct {
 // crashes is the recovery table of DESIGN.md §5 row by row, where path is not missing, and what its
 // rows do not show: states of restore, of giving back, and of a file system without exchange.
 func crashes() []crash {
-	ours := func(s *site) { s.link(PrivateDir+"/"+target, s.path) }
+	ours := func(s *site) { s.ours(s.path) }
 	hide := func(s *site, suffix, version string) { s.newest = s.put(s.private(suffix), version) }
 	drop := func(s *site, suffix, version string) { s.put(s.private(suffix), version) }
-	linkIn := func(s *site, suffix string) { s.link(PrivateDir+"/"+target, s.private(suffix)) }
+	linkIn := func(s *site, suffix string) { s.ours(s.private(suffix)) }
 	take := func(s *site, suffix string) { must(s.t, os.Rename(s.path, s.private(suffix))); ours(s) }
 	also := func(s *site, suffix string) { must(s.t, os.Link(s.path, s.private(suffix))) }
 	return []crash{
@@ -147,10 +147,10 @@ func crashes() []crash {
 }
 
 func TestRecover(t *testing.T) {
-	fstest.Each(t, func(t *testing.T, dir string) {
+	eachForm(t, func(t *testing.T, dir string, form Form) {
 		for _, c := range crashes() {
 			t.Run(c.name, func(t *testing.T) {
-				s := newSite(t, dir)
+				s := newSiteOf(t, dir, form)
 				c.state(s)
 				before := s.tree(s.dir)
 				l := s.open(nil)

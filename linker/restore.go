@@ -115,7 +115,7 @@ func (l *Link) Dismantle() (left []string, err error) {
 	}
 	for _, name := range []string{
 		l.name, l.PristineName(), l.PreviousName(), l.publishName(), l.outName(), l.backName(), l.beforeName(),
-		l.asideName(), l.name + suffixRotate, l.name + suffixAdopt,
+		l.asideName(), l.name + suffixRotate, l.name + suffixAdopt, l.name + suffixLauncher,
 	} {
 		if err := l.unlinkIfThere("dismantle: unlink", name); err != nil {
 			return nil, err

@@ -34,15 +34,23 @@ func raced(s *site, l *Link) error {
 
 func isOurs(s *site) {
 	s.t.Helper()
-	if text, _ := os.Readlink(s.path); text != PrivateDir+"/"+target {
-		s.t.Errorf("path says %q, want our link", text)
+	if !s.hasOurs() {
+		s.t.Error("path is not our link")
 	}
 }
 
 func isFile(s *site) {
 	s.t.Helper()
-	if !s.lstat(s.path).IsRegular() {
-		s.t.Error("path is no regular file")
+	if !s.lstat(s.path).IsRegular() || s.hasOurs() {
+		s.t.Error("path is no file of somebody's")
+	}
+}
+
+// onto is what cp does: it writes a new version into the file that stands at path.
+func onto(version string) func(*site) {
+	return func(s *site) {
+		must(s.t, os.WriteFile(s.path, standin.ELF(version), 0))
+		s.newest = s.lstat(s.path).ID
 	}
 }
 
@@ -149,6 +157,9 @@ func restoring() []scenario {
 			s.published()
 			s.link("imapd_002", s.path)
 		}, act: restore, rest: isFile},
+		{name: "restore, a newer version is written onto our launcher", form: new(Launcher), setup: published, act: restore, rest: isFile, race: map[string]func(*site){
+			"restore: exchange 1": onto("G"),
+		}},
 		{name: "dismantle", setup: func(s *site) {
 			s.published()
 			must(s.t, os.Link(s.private(suffixPristine), s.private(suffixPrevious)))
@@ -188,6 +199,17 @@ func recovering() []scenario {
 		})
 	}
 	return append(all, scenario{
+		name: "recover: a launcher half written",
+		setup: func(s *site) {
+			s.published()
+			must(s.t, os.WriteFile(s.private(suffixLauncher), []byte("\x7fELF"), 0o600))
+		},
+		act: func(_ *site, l *Link) error {
+			_, err := l.Recover(isCopy)
+			return err
+		},
+		rest: isOurs,
+	}, scenario{
 		name:  "recover, newer files come",
 		setup: func(s *site) { s.published(); s.newest = s.put(s.private(suffixPublish), "G") },
 		act: func(_ *site, l *Link) error {
@@ -227,10 +249,27 @@ func others() []scenario {
 		{name: "reclaim, a newer file comes", setup: linked, act: reclaim, race: map[string]func(*site){
 			"reclaim: exchange 1": func(s *site) { s.arrive("G") },
 		}},
+		{name: "change the form", setup: func(s *site) { s.other().published() }, act: renew, rest: isOurs},
+		{name: "change the form, a newer file comes", setup: func(s *site) { s.other().published() }, act: renew, race: map[string]func(*site){
+			"reclaim: exchange 1": func(s *site) { s.arrive("G") },
+		}},
+		{name: "change the form, the package manager puts back an older link", setup: func(s *site) { s.other().published() }, act: renew, race: map[string]func(*site){
+			"reclaim: exchange 1": func(s *site) { s.other().ours(s.path) },
+		}, rest: isOurs},
+		{name: "change a launcher, a newer version is written onto it", form: new(Symlink), setup: func(s *site) { s.other().published() }, act: renew, race: map[string]func(*site){
+			"reclaim: exchange 1": onto("G"),
+		}},
+		{name: "renew a launcher that was changed", form: new(Launcher), setup: func(s *site) {
+			s.published()
+			f, err := os.OpenFile(s.path, os.O_WRONLY|os.O_APPEND, 0)
+			must(s.t, err)
+			_, err = f.WriteString("more")
+			must(s.t, errors.Join(err, f.Close()))
+		}, act: renew, rest: isOurs},
 		{name: "put back", setup: gone, act: putBack, absent: true, rest: isOurs},
 		{name: "put back over a left link", setup: func(s *site) {
 			gone(s)
-			s.link(PrivateDir+"/"+target, s.private(suffixPublish))
+			s.ours(s.private(suffixPublish))
 		}, act: putBack, absent: true, rest: isOurs},
 		{name: "put back a hidden file", setup: func(s *site) {
 			gone(s)
@@ -310,6 +349,18 @@ func others() []scenario {
 			must(s.t, os.RemoveAll(s.dir+"/"+PrivateDir))
 		}, act: func(_ *site, l *Link) error { return l.MakePrivate() }},
 	}
+}
+
+// renew puts our link at path in place of one of ours that does not fit.
+func renew(_ *site, l *Link) error {
+	at, err := l.Look()
+	if err != nil || at.Kind != Ours || l.Fits(at) {
+		return err
+	}
+	if err := l.Reclaim(at); !errors.Is(err, ErrSuperseded) {
+		return err
+	}
+	return nil
 }
 
 // adopt puts A at path where our link is. When that fails A is dropped: it is a copy of ours.

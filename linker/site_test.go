@@ -12,6 +12,7 @@ import (
 
 	"relinkd/fsys"
 	"relinkd/internal/standin"
+	"relinkd/linker/launcher"
 	"relinkd/pool"
 )
 
@@ -26,19 +27,22 @@ type site struct {
 	t    testing.TB
 	dir  string
 	path string
+	form Form
 
 	source fsys.Info // F
 	newest fsys.ID   // what somebody else last put at path: it must never be lost
 	writer *os.File  // a writer of the file at path, while it is open
 }
 
-// newSite makes a site in a directory of its own inside dir.
-func newSite(t testing.TB, dir string) *site {
+// newSite makes a site in a directory of its own inside dir, where path is to be a symbolic link.
+func newSite(t testing.TB, dir string) *site { return newSiteOf(t, dir, Symlink) }
+
+func newSiteOf(t testing.TB, dir string, form Form) *site {
 	t.Helper()
 	own, err := os.MkdirTemp(dir, "site")
 	must(t, err)
 	must(t, os.Chmod(own, 0o755))
-	s := &site{t: t, dir: own, path: filepath.Join(own, target)}
+	s := &site{t: t, dir: own, path: filepath.Join(own, target), form: form}
 	s.put(s.path, "F")
 	s.source = s.lstat(s.path)
 	s.newest = s.source.ID
@@ -86,6 +90,38 @@ func (s *site) link(text, path string) fsys.ID {
 	return s.lstat(path).ID
 }
 
+// ours puts relinkd's own link at path, or at another name, without relinkd.
+func (s *site) ours(path string) fsys.ID {
+	s.t.Helper()
+	if s.form == Symlink {
+		return s.link(PrivateDir+"/"+target, path)
+	}
+	content, err := launcher.New(s.private(""))
+	must(s.t, err)
+	must(s.t, os.WriteFile(path+".dpkg-tmp", content, 0o755))
+	must(s.t, os.Rename(path+".dpkg-tmp", path))
+	return s.lstat(path).ID
+}
+
+// hasOurs tells whether relinkd's own link stands at path, in either form.
+func (s *site) hasOurs() bool {
+	s.t.Helper()
+	if text, err := os.Readlink(s.path); err == nil {
+		return text == PrivateDir+"/"+target
+	}
+	want, err := launcher.New(s.private(""))
+	must(s.t, err)
+	content, err := os.ReadFile(s.path)
+	return err == nil && bytes.Equal(content, want)
+}
+
+// other is the same site for a relinkd that puts the other form at path.
+func (s *site) other() *site {
+	o := *s
+	o.form = Launcher - s.form
+	return &o
+}
+
 // published goes on to the state after step 7.
 func (s *site) published() *site {
 	s.t.Helper()
@@ -99,6 +135,7 @@ func (s *site) open(fs *fsys.FS) *Link {
 	s.t.Helper()
 	l, err := Open(s.path, fs)
 	must(s.t, err)
+	l.SetForm(s.form)
 	return l
 }
 
@@ -197,8 +234,8 @@ func (s *site) rested(private ...string) {
 	at, pristine := s.lstat(s.path), ""
 	if at.ID != s.newest {
 		pristine = s.private(suffixPristine)
-		if text, err := os.Readlink(s.path); err != nil || text != PrivateDir+"/"+target {
-			s.t.Errorf("path is neither our link nor the newest file: %q, %v", text, err)
+		if !s.hasOurs() {
+			s.t.Error("path is neither our link nor the newest file")
 		}
 		if !slices.Contains(s.holds(s.newest), pristine) {
 			s.t.Errorf("the newest file is %v, want it to be the pristine", s.holds(s.newest))

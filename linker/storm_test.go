@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"testing"
 	"time"
-
-	"relinkd/internal/fstest"
 )
 
 const (
@@ -116,13 +114,13 @@ func (s *storming) end(t testing.TB) int {
 // TestExecStorm changes what path leads to as fast as it goes, in each way that relinkd has, while
 // processes execute path all the time: every exec finds its file.
 func TestExecStorm(t *testing.T) {
-	fstest.Each(t, func(t *testing.T, dir string) {
-		s := newSite(t, dir).published()
+	eachForm(t, func(t *testing.T, dir string, form Form) {
+		s := newSiteOf(t, dir, form).published()
 		storms := []*storming{startStorm(t, s.path), startStorm(t, s.path)}
 		l := s.open(nil)
 		defer l.Close()
 		rotations, rounds := 0, 0
-		for end := time.Now().Add(2 * time.Second); time.Now().Before(end); rounds++ {
+		for end := time.Now().Add(time.Second); time.Now().Before(end); rounds++ {
 			for i := range 200 {
 				must(t, l.Rotate(i%copies+1))
 				rotations++
@@ -137,6 +135,12 @@ func TestExecStorm(t *testing.T) {
 			at, err := l.Look()
 			must(t, err)
 			must(t, l.Reclaim(at))
+			for range 2 { // to the other form and back
+				at, err = l.Look()
+				must(t, err)
+				l.SetForm(Launcher - l.form)
+				must(t, l.Reclaim(at))
+			}
 		}
 		execs := 0
 		for _, storm := range storms {

@@ -13,14 +13,13 @@ import (
 
 	"relinkd/fsys"
 	"relinkd/internal/faults"
-	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
 )
 
 // The size of an upgrade race.
 const (
-	raceUpgrades = 10_000
-	raceBurst    = 100 // upgrades to a pause, on average
+	raceUpgrades = 10_000 // half of them against a symbolic link, half against a launcher
+	raceBurst    = 100    // upgrades to a pause, on average
 )
 
 // TestUpgradeRace has a package manager rename new versions over path as fast as it can while our link
@@ -28,12 +27,12 @@ const (
 // destroyed but by the next one; each that is in place when the package manager pauses becomes the
 // pristine, and nothing stays hidden.
 func TestUpgradeRace(t *testing.T) {
-	fstest.Each(t, func(t *testing.T, dir string) {
-		upgrades := raceUpgrades
-		if kind := filepath.Base(t.Name()); kind != "tmpfs" && kind != "scratch" && os.Getenv(envLong) != "1" {
+	eachForm(t, func(t *testing.T, dir string, form Form) {
+		upgrades := raceUpgrades / 2
+		if !inMemory(t) && os.Getenv(envLong) != "1" {
 			upgrades /= 10 // most of the time would be waiting for the disk
 		}
-		r := newUpgradeRace(t, dir, nil)
+		r := newUpgradeRace(t, dir, form, nil)
 		for _, lost := range r.run(upgrades) {
 			t.Error(lost)
 		}
@@ -52,7 +51,7 @@ func TestUpgradeRace(t *testing.T) {
 // TestUpgradeRaceSeesRename proves that TestUpgradeRace sees the race: with a look and a plain rename
 // in the place of the exchange, as on a file system without it, versions are lost.
 func TestUpgradeRaceSeesRename(t *testing.T) {
-	r := newUpgradeRace(t, t.TempDir(), plain(true))
+	r := newUpgradeRace(t, t.TempDir(), Symlink, plain(true))
 	lost := r.run(raceUpgrades)
 	if len(lost) == 0 {
 		t.Fatal("a plain rename has lost no version")
@@ -74,8 +73,8 @@ type upgradeRace struct {
 	published, raced, rotated, restored int
 }
 
-func newUpgradeRace(t *testing.T, dir string, fs *fsys.FS) *upgradeRace {
-	s := newSite(t, dir)
+func newUpgradeRace(t *testing.T, dir string, form Form, fs *fsys.FS) *upgradeRace {
+	s := newSiteOf(t, dir, form)
 	r := &upgradeRace{s: s, l: s.open(fs)}
 	t.Cleanup(func() {
 		r.l.Close()

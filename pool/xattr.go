@@ -96,6 +96,18 @@ func setXattrs(dir *fsys.Dir, op fsys.Op, f *os.File, want xattrs) error {
 	})
 }
 
+// SetXattrs gives f, of the directory dir, the extended attributes of like, save those named.
+func SetXattrs(dir *fsys.Dir, op fsys.Op, f, like *os.File, save ...string) error {
+	want, err := readXattrs(like)
+	if err != nil {
+		return err
+	}
+	for _, name := range save {
+		delete(want, name)
+	}
+	return setXattrs(dir, op, f, want)
+}
+
 // xattrError is a failure that concerns one attribute.
 type xattrError struct {
 	name string
