@@ -54,8 +54,9 @@ type Publish string
 
 // The ways of publishing.
 const (
-	PublishSymlink Publish = "symlink" // path is a symbolic link to the private link
-	PublishNone    Publish = "none"    // path keeps the packaged file; cyrus.conf names the private link
+	PublishSymlink  Publish = "symlink"  // path is a symbolic link to the private link
+	PublishLauncher Publish = "launcher" // path is a tiny program that executes the private link
+	PublishNone     Publish = "none"     // path keeps the packaged file; cyrus.conf names the private link
 )
 
 // Rotation is the policy by which the link moves.

@@ -103,13 +103,12 @@ func TestFileProblems(t *testing.T) {
 			`relinkd.toml:3: log.level: found "", allowed: "trace", "debug", "info", "warn" or "error"`}},
 
 		{"words", "\npublish = \"hardlink\"\nrotation = \"random\"\n[log]\nlevel = \"INFO\"\nformat = 1", []string{
-			`relinkd.toml:3: target.imapd.publish: found "hardlink", allowed: "symlink" or "none"`,
+			`relinkd.toml:3: target.imapd.publish: found "hardlink", allowed: "symlink", "launcher" or "none"`,
 			`relinkd.toml:4: target.imapd.rotation: found "random", allowed: "adaptive" or "interval"`,
 			`relinkd.toml:6: log.level: found "INFO", allowed: "trace", "debug", "info", "warn" or "error"`,
 			`relinkd.toml:7: log.format: found 1, allowed: "auto", "console", "journal" or "json"`}},
-		{"not in this version", "\npublish = \"launcher\"\n[census]\nevents = \"on\"", []string{
-			`relinkd.toml:3: target.imapd.publish: found "launcher", but this version has no launcher, allowed: "symlink" or "none"`,
-			`relinkd.toml:5: census.events: found "on", allowed: "auto", "netlink" or "off"`}},
+		{"words of a table", "\n[census]\nevents = \"on\"", []string{
+			`relinkd.toml:4: census.events: found "on", allowed: "auto", "netlink" or "off"`}},
 		{"a port", "\n[metrics]\nlisten = 9642\n[control]\ngroup = 0", []string{
 			`relinkd.toml:4: metrics.listen: found 9642, allowed: ` + anAddress,
 			`relinkd.toml:6: control.group: found 0, allowed: "" or the name of a group`}},
@@ -126,6 +125,8 @@ func TestFileProblems(t *testing.T) {
 			`relinkd.toml:2: target.imapd.path: found "imapd", allowed: "auto" or ` + plainPath,
 			`relinkd.toml:4: control.socket: found "/run/../relinkd.sock", allowed: ` + strings.Replace(plainPath, "4095", "107", 1),
 			`relinkd.toml:6: state.dir: found "/var/lib/relinkd/", allowed: ` + plainPath}},
+		{"a path that no launcher holds", "[target.imapd]\npublish = \"launcher\"\npath = \"/" + strings.Repeat("d/", 400) + "imapd\"", []string{
+			`relinkd.toml:3: target.imapd.path: found a path of 806 bytes, allowed: at most 721 bytes with publish = "launcher"`}},
 		{"more paths", "[target.imapd]\npath = \"/opt/a\\u0000b\"\n[control]\nsocket = \"" + deep + "\"\n[state]\ndir = \"/\"", []string{
 			`relinkd.toml:2: target.imapd.path: found "/opt/a\x00b", allowed: "auto" or ` + plainPath,
 			`relinkd.toml:4: control.socket: found "` + deep + `", allowed: ` + strings.Replace(plainPath, "4095", "107", 1),

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"relinkd/linker/launcher"
 	"relinkd/pool"
 )
 
@@ -59,9 +60,7 @@ func settings(targets []string) []setting {
 func targetSettings() []setting {
 	return []setting{
 		{[]string{"path"}, autoPath, absolute(longestPath, autoPath)},
-		{[]string{"publish"}, string(PublishSymlink), oneOf(
-			[]string{string(PublishSymlink), string(PublishNone)},
-			map[string]string{"launcher": "this version has no launcher"})},
+		{[]string{"publish"}, string(PublishSymlink), publish(launcher.Supported())},
 		{[]string{"copies"}, 60, whole(1, pool.MaxCopies)},
 		{[]string{"max_copies"}, 240, whole(1, pool.MaxCopies)},
 		{[]string{"threshold"}, 200, whole(1, 0)},
@@ -72,6 +71,14 @@ func targetSettings() []setting {
 		{[]string{"settle", "quiet"}, time.Second, atLeastZero()},
 		{[]string{"settle", "max"}, 30 * time.Second, atLeastZero()},
 	}
+}
+
+// publish allows the ways of publishing: none by a launcher where that is not to be had.
+func publish(noLauncher error) kind {
+	if noLauncher != nil {
+		return oneOf([]string{string(PublishSymlink), string(PublishNone)}, map[string]string{string(PublishLauncher): noLauncher.Error()})
+	}
+	return oneOf([]string{string(PublishSymlink), string(PublishLauncher), string(PublishNone)}, nil)
 }
 
 // hostSettings is the keys that are there once.

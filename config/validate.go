@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"relinkd/linker/launcher"
 	"relinkd/pool"
 )
 
@@ -21,6 +22,7 @@ func (l *loader) validate(c *Config) {
 		l.order(t.Name, "copies", "max_copies", t.Copies <= t.MaxCopies, t.Copies, t.MaxCopies)
 		l.order(t.Name, "settle.quiet", "settle.max", t.Settle.Quiet <= t.Settle.Max, t.Settle.Quiet, t.Settle.Max)
 		if l.place(t) {
+			l.fitsLauncher(t)
 			for _, other := range placed {
 				l.apart(other, t)
 			}
@@ -72,6 +74,14 @@ func (l *loader) place(t *Target) bool {
 		return false
 	}
 	return true
+}
+
+// fitsLauncher reports a path that is too long for a launcher, which holds that of the private link.
+func (l *loader) fitsLauncher(t *Target) {
+	if longest := launcher.MaxPath - len("/"+privateDir); t.Publish == PublishLauncher && len(t.Path) > longest {
+		l.report([]string{"target", t.Name, "path"}, fmt.Sprintf("a path of %d bytes", len(t.Path)),
+			fmt.Sprintf(`at most %d bytes with publish = "launcher"`, longest))
+	}
 }
 
 // apart reports two targets that would get in each other's way: of one path, of one file, or one

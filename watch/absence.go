@@ -28,10 +28,10 @@ func (t *target) removed() string {
 func (t *target) putBack(observation) error {
 	since, _ := t.install.AbsentSince()
 	t.newLink()
+	t.removalUntil = time.Now().Add(removalWatch) // also if what follows is done in part only
 	if err := t.link.PutBack(); err != nil {
 		return err
 	}
-	t.removalUntil = time.Now().Add(removalWatch)
 	t.notice = "path was removed by somebody and put back at " + time.Now().Format(time.RFC3339)
 	t.warn("%s was gone for %s and is put back; to stop relinkd from that: relinkd restore %s", t.cfg.Path, time.Since(since).Round(time.Millisecond), t.name)
 	return t.save()
@@ -105,6 +105,27 @@ func (t *target) reclaim(o observation) error {
 	t.warn("%s", t.notice)
 	t.remember(t.name + ": " + t.notice)
 	return t.save()
+}
+
+// refit puts what publish asks for at path, in place of one of ours that is something else.
+func (t *target) refit(o observation) error {
+	t.newLink()
+	if err := t.link.Reclaim(o.view.Path); err != nil {
+		return err
+	}
+	t.did("%s is a %s to %s now", t.cfg.Path, t.form(), t.link.PrivateLink())
+	return t.save()
+}
+
+// access gives all copies the mode and the owner that somebody has set on our launcher, for that is whom
+// it was meant for. What is refused is taken back, and set-id bits are kept from the launcher itself: by
+// another launcher.
+func (t *target) access(o observation) error {
+	at := o.view.Path
+	if refused, err := t.applyToAll(at.Info, t.base()); err != nil || !refused && at.SameAccess(t.src.Info()) {
+		return err
+	}
+	return t.refit(o)
 }
 
 // unwound reports whether our link at path is the package manager's backup of one, made before the

@@ -8,6 +8,7 @@ import (
 
 	"relinkd/config"
 	"relinkd/fsys"
+	"relinkd/linker"
 	"relinkd/pool"
 	"relinkd/watch/install"
 	"relinkd/watch/proctable"
@@ -154,7 +155,7 @@ func (t *target) findSources() []fsys.ID {
 	if t.src != nil {
 		ids = append(ids, t.src.Info().ID)
 	}
-	if at, err := t.link.Look(); err == nil && at.Info.IsRegular() && !slices.Contains(ids, at.Info.ID) {
+	if at, err := t.link.Look(); err == nil && at.Kind == linker.File && !slices.Contains(ids, at.Info.ID) {
 		ids = append(ids, at.Info.ID)
 	}
 	return ids
@@ -335,34 +336,40 @@ func (t *target) leave(n int) {
 // attributesForAll applies a change of mode or owner of the linked copy (dpkg-statoverride, a chmod
 // through path) to the pristine and to all copies, for which it was meant.
 func (t *target) attributesForAll(c pool.Copy, info fsys.Info) bool {
-	if t.cfg.Publish == config.PublishNone {
-		return false // path is the packaged file there: a change of it shows at path itself
-	}
-	if err := install.CheckAttributes(pool.CopyName(t.base(), c.Number), info); err != nil {
-		t.warn("what was set on %s through path is not applied to all copies: %v", pool.CopyName(t.base(), c.Number), err)
-		return false
-	}
-	if pristine, err := t.link.Private().Lstat(t.link.PristineName()); err != nil || !pristine.SameContent(t.src.Info()) || pristine.Nlink > 1 {
-		t.warn("what was set on %s through path is not applied to all copies: the pristine is not their source, or has further names that would change with it", pool.CopyName(t.base(), c.Number))
-		return false
+	if t.cfg.Publish != config.PublishSymlink {
+		return false // path is a file of its own there: a change of it shows at path itself
 	}
 	c.Info = info
 	t.pool.Own(c)
+	refused, err := t.applyToAll(info, pool.CopyName(t.base(), c.Number))
+	if err != nil {
+		t.failed(err)
+	}
+	return err == nil && !refused
+}
+
+// applyToAll gives the pristine and all copies the mode and the owner of info, which were set through path
+// on the file name. Where that must not be it is refused, with a warning.
+func (t *target) applyToAll(info fsys.Info, name string) (refused bool, err error) {
+	if err := install.CheckAttributes(name, info); err != nil {
+		t.warn("what was set on %s through path is not applied to all copies: %v", name, err)
+		return true, nil
+	}
+	if pristine, err := t.link.Private().Lstat(t.link.PristineName()); err != nil || !pristine.SameContent(t.src.Info()) || pristine.Nlink > 1 {
+		t.warn("what was set on %s through path is not applied to all copies: the pristine is not their source, or has further names that would change with it", name)
+		return true, nil
+	}
 	src, err := t.setPristine(info)
 	if err == nil {
 		err = t.pool.SetAttrs(context.Background(), src)
 	}
 	if err != nil {
-		t.failed(err)
-		return false
+		return false, err
 	}
 	t.drop(t.src)
 	t.src = src
-	t.did("mode %04o and owner %d:%d were set on %s through path: applied to the pristine and all copies", info.Perm(), info.UID, info.GID, pool.CopyName(t.base(), c.Number))
-	if err := t.save(); err != nil {
-		t.failed(err)
-	}
-	return true
+	t.did("mode %04o and owner %d:%d were set on %s through path: applied to the pristine and all copies", info.Perm(), info.UID, info.GID, name)
+	return false, t.save()
 }
 
 // setPristine gives the pristine the mode and owner of info and returns it as the source.

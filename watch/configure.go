@@ -6,7 +6,14 @@ import (
 	"relinkd/config"
 )
 
-// configure takes over a changed configuration of the target, whose path and publish are as before.
+// inPlace reports whether a target can go from one way of publishing to the other without being restored in
+// between: what stands at path is exchanged for the other in one step.
+func inPlace(from, to config.Publish) bool {
+	return from == to || from != config.PublishNone && to != config.PublishNone
+}
+
+// configure takes over a changed configuration of the target, whose path is as before, and whose publish is
+// as before or to be changed in place.
 func (t *target) configure(cfg config.Target, census config.Census) {
 	if cfg.Copies != t.cfg.Copies {
 		t.wanted = cfg.Copies
@@ -18,6 +25,9 @@ func (t *target) configure(cfg config.Target, census config.Census) {
 	}
 	t.install.SetSettle(cfg.Settle.Quiet, cfg.Settle.Max)
 	t.cfg = cfg
+	if t.link != nil {
+		t.link.SetForm(t.form())
+	}
 	t.retry.reset()
 	t.wake()
 }

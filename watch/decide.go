@@ -25,6 +25,8 @@ const (
 	stepLead                  // the private link leads nowhere, but there are copies
 	stepRenew                 // somebody has written to the pristine: a clone of a copy takes its place
 	stepUnpublish             // path is ours, but this way of publishing leaves it alone
+	stepRefit                 // path is ours, but in another form than is wanted, or changed
+	stepAccess                // somebody has set mode or owner of our launcher, and so of what it leads to
 )
 
 // observation is what a decision rests on: what was found on disk and what is remembered, at one
@@ -52,6 +54,8 @@ type observation struct {
 
 	exposed error // why somebody else could replace what stands in the directories; nil when nobody can
 
+	fits     bool // our link at path is what is wanted there
+	changed  bool // somebody has set its mode or owner, which is a launcher's
 	unwound  bool // our link at path is not the one that we put there
 	sameGen  bool // the copies were made from the pristine
 	spoiled  bool // somebody has written to the pristine since
@@ -81,6 +85,9 @@ func decide(o observation) decision {
 	case linker.PoolLink:
 		return decidePoolLink(o)
 	case linker.OtherLink:
+		if !o.view.Path.Info.IsSymlink() {
+			return decision{state: Degraded, reason: fmt.Sprintf("path is relinkd's launcher of %s: put the executable itself there, or set path to where it is", o.view.Path.Text)}
+		}
 		return decision{state: Degraded, reason: fmt.Sprintf(
 			"path is a symbolic link to %s, which relinkd did not make: put the executable itself there, or set path to where it is", o.view.Path.Text)}
 	default:
@@ -127,6 +134,10 @@ func decideOurs(o observation) decision {
 		return decision{state: Degraded, reason: "the pristine is gone and the copies are not complete: install the package again, or relinkd adopt"}
 	case o.view.Pristine.Kind == linker.File && (!o.sameGen || !o.complete):
 		return decision{step: stepRemake, state: Cloning, reason: "copies are missing or of another generation"}
+	case !o.fits && o.had:
+		return decision{step: stepRefit, state: Steady, reason: "path is ours, but not as publish says"}
+	case o.changed && o.had:
+		return decision{step: stepAccess, state: Steady, reason: "mode or owner of path was changed"}
 	default:
 		return decideSteady(o)
 	}
@@ -160,7 +171,7 @@ func decidePoolLink(o observation) decision {
 	switch {
 	case o.publish == config.PublishNone:
 		return decision{state: Degraded, reason: fmt.Sprintf(
-			`path is a symbolic link to %s, and publish = "none" needs the packaged file there: use publish = "symlink"`, o.view.Path.Text)}
+			`path is a symbolic link to %s, and publish = "none" needs the packaged file there: use publish = "symlink" or "launcher"`, o.view.Path.Text)}
 	case managed && o.had:
 		return decision{step: stepReclaim, state: Steady, reason: fmt.Sprintf("somebody linked path to %s", o.view.Path.Text)}
 	case managed && o.spare > 0:

@@ -23,7 +23,7 @@ func pristine(v *linker.View) { v.Pristine.Kind = linker.File }
 func previous(v *linker.View) { v.Previous.Kind = linker.File }
 
 func TestDecide(t *testing.T) {
-	const symlink, none = config.PublishSymlink, config.PublishNone
+	const symlink, launcher, none = config.PublishSymlink, config.PublishLauncher, config.PublishNone
 	later := errors.New("it is being written")
 	never := errors.New("it is a script")
 	for _, row := range []struct {
@@ -45,16 +45,18 @@ func TestDecide(t *testing.T) {
 		{"gone: for good", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, remains: true}, stepPutBack, Settling},
 		{"gone: for good, sidecar", observation{publish: none, view: at(linker.Nothing), had: true, remains: true}, stepNone, Degraded},
 
-		{"ours: steady", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true}, stepNone, Steady},
-		{"ours: steady, the previous one kept", observation{publish: symlink, view: at(linker.Ours, pristine, previous), had: true, sameGen: true, complete: true}, stepNone, Steady},
-		{"ours: steady without a pristine", observation{publish: symlink, view: at(linker.Ours), had: true, complete: true}, stepNone, Steady},
-		{"ours: in a directory that others can write to", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true, exposed: never}, stepNone, Degraded},
+		{"ours: not as publish says", observation{publish: launcher, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true}, stepRefit, Steady},
+		{"ours: mode was changed", observation{publish: launcher, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true, fits: true, changed: true}, stepAccess, Steady},
+		{"ours: steady", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, fits: true, sameGen: true, complete: true}, stepNone, Steady},
+		{"ours: steady, the previous one kept", observation{publish: symlink, view: at(linker.Ours, pristine, previous), had: true, fits: true, sameGen: true, complete: true}, stepNone, Steady},
+		{"ours: steady without a pristine", observation{publish: symlink, view: at(linker.Ours), had: true, fits: true, complete: true}, stepNone, Steady},
+		{"ours: in a directory that others can write to", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, fits: true, sameGen: true, complete: true, exposed: never}, stepNone, Degraded},
 		{"file: in a directory that others can write to, sidecar", observation{publish: none, view: at(linker.File), had: true, known: true, complete: true, exposed: never}, stepNone, Degraded},
 		{"ours: neither pristine nor all copies", observation{publish: symlink, view: at(linker.Ours), had: true}, stepNone, Degraded},
 		{"ours: a copy is missing", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true}, stepRemake, Cloning},
 		{"ours: copies of another generation", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true}, stepRemake, Cloning},
 		{"ours: the upgrade was taken back", observation{publish: symlink, view: at(linker.Ours, pristine, previous), had: true, sameGen: true, complete: true, unwound: true}, stepUnwind, Cloning},
-		{"ours: made again by somebody", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true, unwound: true}, stepNone, Steady},
+		{"ours: made again by somebody", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, fits: true, sameGen: true, complete: true, unwound: true}, stepNone, Steady},
 		{"ours: put back, and removed after all", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true, removed: "dpkg"}, stepStandDown, Absent},
 		{"ours: the private link leads nowhere", observation{publish: symlink, view: at(linker.Ours, pristine), spare: 2, sameGen: true}, stepLead, Cloning},
 		{"ours: the pristine was written to", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true, spoiled: true, spare: 1}, stepRenew, Cloning},
@@ -114,9 +116,11 @@ func TestDecideAlways(t *testing.T) {
 		func(o *observation) { o.sameGen = true },
 		func(o *observation) { o.takeOver = true },
 		func(o *observation) { o.spoiled = true },
+		func(o *observation) { o.fits = true },
+		func(o *observation) { o.changed = true },
 	}
 	for kind := linker.Nothing; kind <= linker.Other; kind++ {
-		for _, publish := range []config.Publish{config.PublishSymlink, config.PublishNone} {
+		for _, publish := range []config.Publish{config.PublishLauncher, config.PublishNone} { // a symbolic link is as good as a launcher
 			for set := range 1 << len(flags) {
 				o := observation{publish: publish, view: at(kind)}
 				for i, flag := range flags {
@@ -147,6 +151,8 @@ func rule(o observation, d decision) string {
 		only(stepReclaim, kind == linker.PoolLink && !none && o.had),
 		only(stepTakeOver, kind == linker.PoolLink && !none),
 		only(stepUnpublish, kind == linker.Ours && none),
+		only(stepRefit, kind == linker.Ours && !none && !o.fits && o.had),
+		only(stepAccess, kind == linker.Ours && !none && o.fits && o.changed),
 		only(stepUnwind, kind == linker.Ours && o.view.Previous.Kind == linker.File),
 		only(stepRemake, (kind == linker.Ours || kind == linker.Nothing && !o.had) && o.view.Pristine.Kind == linker.File),
 		only(stepLead, o.spare > 0),

@@ -42,6 +42,12 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 		}
 		d := decide(o)
 		t.become(d.state, d.reason)
+		if d.state == Absent && d.step == stepNone {
+			err = t.sweep()
+		}
+		if err != nil {
+			return t.giveUp(err)
+		}
 		if d.step == stepNone || d.step == stepWait || t.job != nil {
 			t.rest(now, d, o)
 			return t.soonest(d.again, t.balance(now))
@@ -78,6 +84,18 @@ func (t *target) clean() error {
 		return nil
 	}
 	t.saveOrWarn()
+	return nil
+}
+
+// sweep removes the private directory where it is all that is left of a target whose taking away was
+// interrupted.
+func (t *target) sweep() error {
+	if err := t.link.DropPrivate(); err != nil {
+		return err
+	}
+	if t.link.Private() == nil {
+		t.pool = nil
+	}
 	return nil
 }
 
@@ -168,6 +186,8 @@ func (t *target) observe(now time.Time) (observation, error) {
 			t.link.SetPut(o.view.Path.Info.ID) // somebody may have made our link again: as good as ours
 		}
 		o.sameGen = t.src != nil && o.view.Pristine.Info.SameContent(t.src.Info())
+		o.fits = t.link.Fits(o.view.Path)
+		o.changed = o.sameGen && o.view.Path.IsLauncher() && !o.view.Path.SameAccess(t.src.Info())
 		o.spoiled = t.spoiled || t.src != nil && !o.sameGen && o.view.Pristine.Info.ID == t.src.Info().ID
 		if now.Before(t.removalUntil) {
 			o.removed = t.removed()
@@ -256,6 +276,10 @@ func (t *target) act(ctx context.Context, d decision, o observation) error {
 		return err
 	case stepLead:
 		return t.lead()
+	case stepRefit:
+		return t.refit(o)
+	case stepAccess:
+		return t.access(o)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,7 +16,7 @@ import (
 // with the version that was installed last.
 type story struct {
 	name    string
-	publish []config.Publish // in which it is played; nil for both
+	publish []config.Publish // in which it is played; nil for all
 	edit    func(*config.Target)
 	cold    bool // no daemon has managed the site before
 	setup   func(s *site)
@@ -30,7 +31,8 @@ type story struct {
 	anyEnd  bool // a pristine need not be left, nor all be of the usual form
 }
 
-var onlySymlink = []config.Publish{config.PublishSymlink}
+// onlyA is one way of publishing alone.
+func onlyA(publish config.Publish) []config.Publish { return []config.Publish{publish} }
 
 // arrives installs a version as a file that the test knows again.
 func (r *rehearsal) arrives(version string) {
@@ -79,10 +81,10 @@ func (r *rehearsal) removed() {
 // unwinds is an upgrade that dpkg takes back.
 func unwinds(r *rehearsal) {
 	unlock := lockFile(r.t, filepath.Join(r.admin, "lock-frontend"))
-	must(r.t, os.Symlink(linkText(r.t, r.path), r.path+".dpkg-tmp"))
+	r.backup(r.path + ".dpkg-tmp")
 	r.arrives("2")
 	r.until("version 2 is in force", func() bool {
-		return holdsVersion(r.pristine(), "2") && lstat(r.t, r.path).IsSymlink() && holdsVersion(r.path, "2") &&
+		return holdsVersion(r.pristine(), "2") && r.published(r.publish) && holdsVersion(r.path, "2") &&
 			lstat(r.t, r.private(name+".publish")).ID.IsZero() && r.resting()
 	})
 	r.newest = lstat(r.t, r.previous()).ID
@@ -157,18 +159,18 @@ func publishStories() []story {
 		{name: "first publish", cold: true},
 		{name: "upgrade", world: upgrades, drops: true},
 		{name: "upgrade, a newer file comes", world: upgrades, script: raced},
-		{name: "upgrade, newer files come", publish: onlySymlink, world: upgrades, script: restless},
+		{name: "upgrade, newer files come", publish: waysOurs, world: upgrades, script: restless},
 		{name: "upgrade while cloning", world: upgrades, script: racing(installs("clone: sync", 2, "3"))},
-		{name: "upgrade, a newer file comes and goes", publish: onlySymlink, world: upgrades, absent: true, script: racing(
+		{name: "upgrade, a newer file comes and goes", publish: waysOurs, world: upgrades, absent: true, script: racing(
 			installs("publish: exchange", 1, "3"),
 			race{"give back: exchange", 1, "remove path", "3"},
 		)},
-		{name: "upgrade, the file goes", publish: onlySymlink, world: upgrades, absent: true, script: racing(
+		{name: "upgrade, the file goes", publish: waysOurs, world: upgrades, absent: true, script: racing(
 			race{"publish: exchange", 1, "remove path", "2"},
 			installs("publish: unlink", 1, "3"),
 		), tick: func(s *site, st TargetStatus) {
 			// Whoever has removed it and was to install the next one is killed with the daemon.
-			if st.State == Steady && st.Generation.SHA256 != sha("3") && lstat(s.t, s.path).IsSymlink() {
+			if st.State == Steady && st.Generation.SHA256 != sha("3") && (s.published(config.PublishSymlink) || s.published(config.PublishLauncher)) {
 				r := race{Do: "install", Arg: "3"}
 				must(s.t, (&scenery{Path: s.path}).perform(r))
 			}
@@ -176,6 +178,7 @@ func publishStories() []story {
 		{name: "upgrade, no exchange", world: upgrades, script: withoutExchange(nil)},
 		{name: "upgrade, a newer file comes, no exchange", world: upgrades, script: withoutExchange(racing(
 			installs("publish: symlink", 1, "3"),
+			installs("launcher: create", 1, "3"),
 		))},
 		{name: "upgrade, a foreign file comes in a copy's place", world: upgrades,
 			script: racing(race{"commit: exchange", 2, "plant", "002"}), tick: movedAway(2), check: isKept},
@@ -183,7 +186,7 @@ func publishStories() []story {
 			script: racing(race{"commit: exchange", 2, "plant", "002"}, race{"commit: exchange back", 1, "remove copy", "002"}),
 			tick:   movedAway(2), check: isKept},
 		{name: "upgrade, a copy is written to", world: upgrades, script: racing(race{"clone: sync", 1, "scribble", "003"})},
-		{name: "publish what was restored", publish: onlySymlink, cold: true, setup: func(s *site) {
+		{name: "publish what was restored", publish: waysOurs, cold: true, setup: func(s *site) {
 			must(s.t, os.Mkdir(s.private(""), 0o755))
 			must(s.t, os.Link(s.path, s.pristine()))
 		}},
@@ -195,9 +198,9 @@ func publishStories() []story {
 			must(s.t, s.writeManifest(m))
 			must(s.t, writeStandin(s.private("imapd_002.new"), "theirs"))
 		}, check: func(s *site) { s.holds(s.private("imapd_002.drifted"), "theirs") }},
-		{name: "unwound upgrade", publish: onlySymlink, world: unwinds},
-		{name: "unwound upgrade, no exchange", publish: onlySymlink, world: unwinds, script: withoutExchange(nil)},
-		{name: "hand-made pool", publish: onlySymlink, cold: true, setup: func(s *site) {
+		{name: "unwound upgrade", publish: waysOurs, world: unwinds},
+		{name: "unwound upgrade, no exchange", publish: waysOurs, world: unwinds, script: withoutExchange(nil)},
+		{name: "hand-made pool", publish: waysOurs, cold: true, setup: func(s *site) {
 			must(s.t, os.Remove(s.path))
 			s.handmade(2, "1", "1", "other")
 		}, script: asking(verb{"manage", ""}), check: func(s *site) {
@@ -207,19 +210,28 @@ func publishStories() []story {
 	}
 }
 
+// otherForm changes a symbolic link for a launcher, and the other way round.
+func otherForm(c *config.Target) {
+	if c.Publish == config.PublishLauncher {
+		c.Publish = config.PublishSymlink
+	} else {
+		c.Publish = config.PublishLauncher
+	}
+}
+
 func leaveStories() []story {
 	both := asking(verb{"restore", ""}, verb{"manage", ""})
 	return []story{
 		{name: "restore, manage", script: both},
-		{name: "restore, manage, a newer file comes", publish: onlySymlink, script: func(s *site, sc *scenery) {
+		{name: "restore, manage, a newer file comes", publish: waysOurs, script: func(s *site, sc *scenery) {
 			both(s, sc)
 			sc.Races = []race{installs("restore: exchange", 1, "2")}
 		}},
-		{name: "restore, manage, path goes", publish: onlySymlink, absent: true, script: func(s *site, sc *scenery) {
+		{name: "restore, manage, path goes", publish: waysOurs, absent: true, script: func(s *site, sc *scenery) {
 			both(s, sc)
 			sc.Races = []race{{"restore: exchange", 1, "remove path", "1"}}
 		}},
-		{name: "restore where a newer file is hidden", publish: onlySymlink, absent: true, setup: func(s *site) {
+		{name: "restore where a newer file is hidden", publish: waysOurs, absent: true, setup: func(s *site) {
 			must(s.t, os.Remove(s.path))
 			must(s.t, writeStandin(s.private(name+".publish"), "2"))
 			must(s.t, os.WriteFile(filepath.Join(filepath.Dir(s.dir), newestName), []byte("2"), 0o600))
@@ -231,12 +243,12 @@ func leaveStories() []story {
 			r.until("nothing is left", func() bool { return len(r.names(r.dir)) == len(foreign) })
 			r.arrives("2")
 		}},
-		{name: "removal that is told of late", publish: onlySymlink, absent: true, setup: func(s *site) { s.packaged() }, world: func(r *rehearsal) {
+		{name: "removal that is told of late", publish: waysOurs, absent: true, setup: func(s *site) { s.packaged() }, world: func(r *rehearsal) {
 			r.removed()
 			r.until("nothing is left", func() bool { return len(r.names(r.dir)) == len(foreign) })
 			r.arrives("2")
 		}},
-		{name: "removal, a newer file comes", publish: onlySymlink, absent: true, setup: func(s *site) { s.packaged() },
+		{name: "removal, a newer file comes", publish: waysOurs, absent: true, setup: func(s *site) { s.packaged() },
 			script: racing(installs("withdraw: rename", 1, "2")), world: func(r *rehearsal) {
 				r.removed()
 				r.until("the newer file comes, or nothing is left", func() bool {
@@ -248,13 +260,19 @@ func leaveStories() []story {
 			}},
 		{name: "publish is changed", reload: func(c *config.Target) {
 			if c.Publish == config.PublishNone {
-				c.Publish = config.PublishSymlink
+				c.Publish = config.PublishLauncher
 			} else {
 				c.Publish = config.PublishNone
 			}
 		}, script: asking(verb{"reload", ""})},
-		{name: "publish was changed", publish: onlySymlink, setup: func(s *site) { s.retarget(sidecar) }},
-		{name: "the private directory is gone", publish: onlySymlink, setup: func(s *site) {
+		{name: "publish is changed in place", publish: waysOurs, reload: otherForm, script: asking(verb{"reload", ""})},
+		{name: "publish is changed in place, a newer file comes", publish: waysOurs, reload: otherForm, script: func(s *site, sc *scenery) {
+			asking(verb{"reload", ""})(s, sc)
+			sc.Races = []race{installs("reclaim: exchange", 1, "2")}
+		}},
+		{name: "publish was changed in place", publish: waysOurs, setup: func(s *site) { s.retarget(otherForm) }},
+		{name: "publish was changed", publish: waysOurs, setup: func(s *site) { s.retarget(sidecar) }},
+		{name: "the private directory is gone", publish: waysOurs, setup: func(s *site) {
 			must(s.t, os.RemoveAll(s.private("")))
 		}, absent: true, anyEnd: true},
 	}
@@ -276,15 +294,15 @@ func copyStories() []story {
 		{name: "drift of the linked copy", absent: true, world: func(r *rehearsal) { command(r.t, "cp", r.file("x"), r.privateLink()) },
 			done:  func(s *site, _ TargetStatus) bool { return !lstat(s.t, s.private("imapd_001.drifted")).ID.IsZero() },
 			check: func(s *site) { s.holds(s.private("imapd_001.drifted"), "x") }},
-		{name: "the pristine is written to", publish: onlySymlink, setup: func(s *site) { command(s.t, "cp", s.file("x"), s.pristine()) },
+		{name: "the pristine is written to", publish: waysOurs, setup: func(s *site) { command(s.t, "cp", s.file("x"), s.pristine()) },
 			check: func(s *site) { s.holds(s.private(name+".pristine.drifted"), "x") }},
 		{name: "missing copies", absent: true, world: func(r *rehearsal) {
 			must(r.t, os.Remove(r.copy(1)))
 			must(r.t, os.Remove(r.copy(3)))
 		}},
-		{name: "mode through path", publish: onlySymlink, world: func(r *rehearsal) { must(r.t, os.Chmod(r.path, 0o750)) },
-			done: func(s *site, _ TargetStatus) bool { return lstat(s.t, s.pristine()).Perm() == 0o750 }},
-		{name: "mode of the packaged file", publish: []config.Publish{config.PublishNone},
+		{name: "mode through path", publish: waysOurs, world: func(r *rehearsal) { must(r.t, os.Chmod(r.path, 0o750)) },
+			done: func(s *site, _ TargetStatus) bool { return lstat(s.t, s.copy(3)).Perm() == 0o750 }},
+		{name: "mode of the packaged file", publish: onlyOther,
 			world: func(r *rehearsal) { must(r.t, os.Chmod(r.path, 0o750)) },
 			done:  func(s *site, _ TargetStatus) bool { return lstat(s.t, s.copy(1)).Perm() == 0o750 }},
 	}
@@ -292,22 +310,33 @@ func copyStories() []story {
 
 func pathStories() []story {
 	return []story{
-		{name: "put back", publish: onlySymlink, absent: true, world: removesPath},
-		{name: "reclaim", publish: onlySymlink, world: func(r *rehearsal) { r.linkTo(2) }},
-		{name: "reclaim, a newer file comes", publish: onlySymlink, world: func(r *rehearsal) { r.linkTo(2) },
+		{name: "our launcher is changed", publish: onlyA(config.PublishLauncher), world: func(r *rehearsal) {
+			f, err := os.OpenFile(r.path, os.O_WRONLY|os.O_APPEND, 0)
+			must(r.t, err)
+			_, err = f.WriteString("more")
+			must(r.t, errors.Join(err, f.Close()))
+		}},
+		{name: "upgrade by cp onto our launcher", publish: onlyA(config.PublishLauncher), absent: true, world: func(r *rehearsal) {
+			file := r.file("2")
+			must(r.t, os.WriteFile(r.note(newestName), []byte("2"), 0o600))
+			command(r.t, "cp", file, r.path)
+		}},
+		{name: "put back", publish: waysOurs, absent: true, world: removesPath},
+		{name: "reclaim", publish: waysOurs, world: func(r *rehearsal) { r.linkTo(2) }},
+		{name: "reclaim, a newer file comes", publish: waysOurs, world: func(r *rehearsal) { r.linkTo(2) },
 			script: racing(installs("reclaim: exchange", 1, "2"))},
-		{name: "adopt", publish: onlySymlink, script: func(s *site, sc *scenery) {
+		{name: "adopt", publish: waysOurs, script: func(s *site, sc *scenery) {
 			file := s.file("2")
 			must(s.t, os.WriteFile(sc.note(newestName), []byte("2"), 0o600))
 			sc.Verbs = []verb{{"adopt", file}}
 		}},
-		{name: "adopt, a newer file comes", publish: onlySymlink, script: func(s *site, sc *scenery) {
+		{name: "adopt, a newer file comes", publish: waysOurs, script: func(s *site, sc *scenery) {
 			file := s.file("2")
 			must(s.t, os.WriteFile(sc.note(newestName), []byte("2"), 0o600))
 			sc.Verbs = []verb{{"adopt", file}}
 			sc.Races = []race{installs("adopt: exchange", 1, "3")}
 		}},
-		{name: "adopt fails", publish: onlySymlink, script: func(s *site, sc *scenery) {
+		{name: "adopt fails", publish: waysOurs, script: func(s *site, sc *scenery) {
 			file := s.file("2")
 			must(s.t, os.WriteFile(sc.note(newestName), []byte("2"), 0o600))
 			sc.Verbs = []verb{{"adopt", file}}
@@ -328,15 +357,16 @@ func leftStories() []story {
 		}
 	}
 	return []story{
-		{name: "a hidden newer file is left", publish: onlySymlink, setup: newest("2", private(".publish", "2"))},
-		{name: "a hidden newer file is left, no exchange", publish: onlySymlink, setup: newest("2", private(".out", "2")), script: withoutExchange(nil)},
-		{name: "a file that came out is left", publish: onlySymlink, setup: newest("2", private(".out", "2"))},
-		{name: "a link to be is left", publish: onlySymlink, setup: func(s *site) {
-			must(s.t, os.Symlink(".relinkd/imapd", s.private(name+".publish")))
+		{name: "a hidden newer file is left", publish: waysOurs, setup: newest("2", private(".publish", "2"))},
+		{name: "a hidden newer file is left, no exchange", publish: waysOurs, setup: newest("2", private(".out", "2")), script: withoutExchange(nil)},
+		{name: "a file that came out is left", publish: waysOurs, setup: newest("2", private(".out", "2"))},
+		{name: "a link to be is left", publish: waysOurs, setup: func(s *site) {
+			s.putOurs(s.cfg.Targets[0].Publish, s.private(name+".publish"))
+			s.putOurs(config.PublishLauncher, s.private(name+".launcher"))
 			must(s.t, os.Symlink("../imapd_003", s.private(name+".rotate")))
 			must(s.t, writeStandin(s.private(name+".adopt"), "x"))
 		}},
-		{name: "a newer file is left aside", publish: onlySymlink, absent: true, setup: newest("2", func(s *site) {
+		{name: "a newer file is left aside", publish: waysOurs, absent: true, setup: newest("2", func(s *site) {
 			must(s.t, os.Remove(s.path))
 			must(s.t, writeStandin(s.private(name+".aside"), "2"))
 		})},
@@ -349,7 +379,7 @@ func leftStories() []story {
 		{name: "an unfinished copy is in the way", world: upgrades, script: racing(race{"clone: create", 1, "litter", "imapd_001.new"})},
 		{name: "an unfinished manifest is in the way", world: upgrades, script: racing(race{"manifest: create", 1, "litter the state", "imapd.json.new"})},
 		{name: "the manifest cannot be written", world: upgrades, script: racing(race{"manifest: write", 1, "fail", ""})},
-		{name: "all but the pristine is gone", publish: onlySymlink, absent: true, setup: func(s *site) {
+		{name: "all but the pristine is gone", publish: waysOurs, absent: true, setup: func(s *site) {
 			for _, path := range []string{s.path, s.copy(1), s.copy(2), s.copy(3), s.privateLink()} {
 				must(s.t, os.Remove(path))
 			}

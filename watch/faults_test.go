@@ -25,7 +25,6 @@ import (
 	"relinkd/fsys"
 	"relinkd/internal/faults"
 	"relinkd/internal/standin"
-	"relinkd/linker"
 )
 
 // errnos is what a changing call may fail with.
@@ -74,7 +73,7 @@ type rehearsal struct {
 func writeStandin(path, version string) error { return standin.Write(path, version) }
 
 func holdsVersion(path, version string) bool {
-	content, err := os.ReadFile(path)
+	content, err := executable(path)
 	return err == nil && bytes.Equal(content, standin.ELF(version))
 }
 
@@ -153,7 +152,7 @@ func (r *rehearsal) executed() string {
 
 // executes fails the test unless what processes execute is the whole of a version.
 func (r *rehearsal) executes(when string) {
-	content, err := os.ReadFile(r.executed())
+	content, err := executable(r.executed())
 	if err != nil && r.absent {
 		return
 	}
@@ -316,7 +315,7 @@ func (r *rehearsal) ends() {
 	r.runs(r.executed(), r.noted(newestName))
 	cfg, _ := r.load()
 	source := r.path
-	if cfg.Targets[0].Publish == config.PublishSymlink {
+	if cfg.Targets[0].Publish != config.PublishNone {
 		source = r.pristine()
 	}
 	if id := lstat(r.t, source).ID; !r.newest.IsZero() && r.noted(newestName) == "2" && id != r.newest {
@@ -338,13 +337,15 @@ func (r *rehearsal) ends() {
 // stands on disk.
 func (r *rehearsal) well(st TargetStatus) bool {
 	version := r.noted(newestName)
-	if st.State != Steady || st.Generation.SHA256 != sha(version) {
+	cfg, _ := r.load()
+	publish := cfg.Targets[0].Publish
+	if st.State != Steady || st.Generation.SHA256 != sha(version) || st.Publish != string(publish) {
 		return false
 	}
 	source := r.path
-	if st.Publish == string(config.PublishSymlink) {
+	if publish != config.PublishNone {
 		source = r.pristine()
-		if text, err := os.Readlink(r.path); err != nil || text != linker.PrivateDir+"/"+name {
+		if !r.published(publish) {
 			return false
 		}
 	}
@@ -478,7 +479,7 @@ func TestFaults(t *testing.T) {
 	go func() {
 		defer close(all)
 		for _, story := range stories() {
-			for _, publish := range []config.Publish{config.PublishSymlink, config.PublishNone} {
+			for _, publish := range ways {
 				if story.publish == nil || slices.Contains(story.publish, publish) {
 					all <- trial{story: story, publish: publish}
 				}

@@ -278,8 +278,10 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 	// 6 and 7.
 	var err error
 	switch {
-	case j.origin == fromPath && t.cfg.Publish == config.PublishSymlink:
+	case j.origin == fromPath && t.cfg.Publish != config.PublishNone:
 		err = t.link.Publish(src.Info())
+	case j.origin == fromPristine && t.cfg.Publish == config.PublishLauncher && (fresh || t.remake):
+		err = t.renewLauncher()
 	case j.origin == fromLinked:
 		err = t.link.Reclaim(j.path)
 	}
@@ -301,6 +303,17 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 	t.lastCheck = time.Now()
 	t.did("%s leads to %d copies of generation %.12s, made in %s", t.leads(), t.wanted, src.SHA256(), time.Since(j.began).Round(time.Millisecond))
 	return t.save()
+}
+
+// renewLauncher makes the launcher anew where all copies were: Cyrus's workers look at that alone, and would
+// stay on the copies that were replaced.
+func (t *target) renewLauncher() error {
+	at, err := t.link.Look()
+	if err != nil || !at.IsLauncher() {
+		return err
+	}
+	t.newLink()
+	return t.link.Reclaim(at)
 }
 
 // leads names what processes execute.

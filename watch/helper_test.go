@@ -164,13 +164,22 @@ func hold(t testing.TB, path string) (pid int) {
 	if r.Error != "" {
 		t.Fatalf("cannot execute %s: %s", path, r.Error)
 	}
-	t.Cleanup(func() { release(t, r.PID) })
+	stop := sync.OnceFunc(func() { ask(t, request{Op: "stop", PID: r.PID}) })
+	held.Store(r.PID, stop)
+	t.Cleanup(stop)
 	return r.PID
 }
+
+// held is how to end what hold has started, by its pid: once, for the pid may be another test's by then.
+var held sync.Map
 
 // release ends a process; one that has ended already is no error.
 func release(t testing.TB, pid int) {
 	t.Helper()
+	if stop, is := held.LoadAndDelete(pid); is {
+		stop.(func())()
+		return
+	}
 	ask(t, request{Op: "stop", PID: pid})
 }
 

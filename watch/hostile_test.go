@@ -298,7 +298,7 @@ func TestOddNames(t *testing.T) {
 
 // A source that grows while it is read, and again while it is cloned, is what it has become in the end.
 func TestSourceThatGrows(t *testing.T) {
-	for _, publish := range []config.Publish{config.PublishSymlink, config.PublishNone} {
+	for _, publish := range ways {
 		t.Run(string(publish), func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, func(c *config.Target) { c.Publish = publish })

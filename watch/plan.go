@@ -89,6 +89,10 @@ func (t *target) steps(d decision, o observation) []string {
 		return []string{fmt.Sprintf("point %s at %s", t.link.PrivateLink(), pool.CopyName(t.base(), o.spare))}
 	case stepRenew:
 		return []string{fmt.Sprintf("keep the changed %s as drifted, and put a clone of %s in its place", t.link.PristineName(), pool.CopyName(t.base(), o.spare))}
+	case stepRefit:
+		return []string{fmt.Sprintf("exchange what stands at %s for a %s to %s", t.cfg.Path, t.form(), t.link.PrivateLink())}
+	case stepAccess:
+		return []string{fmt.Sprintf("apply mode %04o and owner %d:%d, set at %s, to the pristine and all copies", o.view.Path.Info.Perm(), o.view.Path.Info.UID, o.view.Path.Info.GID, t.cfg.Path)}
 	case stepUnpublish:
 		return []string{fmt.Sprintf("put the pristine back at %s", t.cfg.Path)}
 	}
@@ -102,8 +106,11 @@ func (t *target) cloneStep(at linker.Standing) string {
 
 func (t *target) publishSteps(o observation) []string {
 	steps := []string{fmt.Sprintf("point %s at %s", t.link.PrivateLink(), pool.CopyName(t.base(), 1))}
-	if t.cfg.Publish == config.PublishSymlink {
+	switch t.cfg.Publish {
+	case config.PublishSymlink:
 		steps = append(steps, fmt.Sprintf("exchange %s for a symbolic link to it, keeping the file as %s", t.cfg.Path, t.link.PristineName()))
+	case config.PublishLauncher:
+		steps = append(steps, fmt.Sprintf("exchange %s for a launcher of it, keeping the file as %s", t.cfg.Path, t.link.PristineName()))
 	}
 	if o.view.Pristine.Kind == linker.File {
 		steps = append(steps, fmt.Sprintf("keep the pristine before it as %s while the package manager may take the upgrade back", t.link.PreviousName()))

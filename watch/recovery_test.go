@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/internal/faults"
 	"relinkd/internal/standin"
@@ -120,7 +121,7 @@ func TestRecoveryTable(t *testing.T) {
 			s.dies(script{Events: []event{{Op: "publish: keep pristine"}, kill("manifest: create")}}, func() { s.install("2") })
 		}},
 		{name: "2 the package manager took an upgrade back before it was published", path: linker.Ours, publish: linker.Ours, want: "1", reach: func(s *site) {
-			must(s.t, os.Symlink(linkText(s.t, s.path), s.path+".dpkg-tmp"))
+			s.backup(s.path + ".dpkg-tmp")
 			s.dies(script{Events: []event{kill("publish: exchange")}}, func() { s.install("2") })
 			must(s.t, os.Rename(s.path+".dpkg-tmp", s.path))
 		}},
@@ -170,20 +171,21 @@ func TestRecoveryTable(t *testing.T) {
 			must(s.t, os.Remove(s.path))
 		}},
 		{name: "7 gone, with the pristine to fall back on", path: linker.Nothing, publish: linker.Nothing, want: "1", gone: true, reach: func(s *site) {
-			s.dies(script{Events: []event{kill("put back: symlink")}}, func() { must(s.t, os.Remove(s.path)) })
+			s.dies(script{Events: []event{s.killsMaking("put back: symlink")}}, func() { must(s.t, os.Remove(s.path)) })
 			for _, path := range []string{s.copy(1), s.copy(2), s.copy(3), s.privateLink()} {
 				must(s.t, os.Remove(path))
 			}
 		}},
 		{name: "9 a link elsewhere", path: linker.OtherLink, publish: linker.Nothing, degraded: "which relinkd did not make", reach: func(s *site) {
-			s.dies(script{Events: []event{kill("put back: symlink")}}, func() { must(s.t, os.Remove(s.path)) })
+			s.dies(script{Events: []event{s.killsMaking("put back: symlink")}}, func() { must(s.t, os.Remove(s.path)) })
 			command(s.t, "ln", "-sfn", s.file("x"), s.path)
 		}},
 	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
+	for i := range len(rows) * len(waysOurs) {
+		row, publish := rows[i/len(waysOurs)], waysOurs[i%len(waysOurs)]
+		t.Run(fmt.Sprintf("%s, %s", row.name, publish), func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t)
+			s := newSite(t, func(c *config.Target) { c.Publish = publish })
 			s.install("1")
 			d := s.start()
 			d.steady("1")
@@ -228,11 +230,19 @@ func TestRecoveryTable(t *testing.T) {
 	t.Cleanup(func() {
 		faults.Record(t, faults.Row{
 			What:     "each row of the recovery table",
-			Injected: "kill at the changing call that leads there",
-			Times:    len(rows) + 1,
+			Injected: "kill at the changing call that leads there, path being a symbolic link or a launcher",
+			Times:    len(rows)*len(waysOurs) + 1,
 			Survived: "the next start brings the newest version in force, or touches nothing that is not its",
 		})
 	})
+}
+
+// killsMaking is a kill ahead of the making of what is to stand at path: at op for a symbolic link.
+func (s *site) killsMaking(op fsys.Op) event {
+	if s.cfg.Targets[0].Publish == config.PublishLauncher {
+		op = "launcher: create"
+	}
+	return event{Op: op, Kill: true}
 }
 
 // reached fails the test unless path and NAME.publish are such.

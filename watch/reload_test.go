@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -121,6 +122,8 @@ func TestReloadRemovesAndAddsTargets(t *testing.T) {
 	d.steady("1")
 }
 
+// From each way of publishing to each other one, while path is executed all the time. Between a symbolic
+// link and a launcher it is one exchange.
 func TestReloadChangesPublish(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -129,18 +132,34 @@ func TestReloadChangesPublish(t *testing.T) {
 	d := s.start()
 	d.steady("1")
 	end := execLoop(t, s.path)
-	for _, publish := range []config.Publish{config.PublishNone, config.PublishSymlink} {
+	const symlink, launcher, none = config.PublishSymlink, config.PublishLauncher, config.PublishNone
+	before := symlink
+	for _, publish := range []config.Publish{launcher, symlink, none, launcher, none, symlink} {
+		copies, restores := fmt.Sprint(s.identities()[1:5]), s.calls.count("restore: exchange")
 		d.retarget(func(c *config.Target) { c.Publish = publish })
-		st := d.steady("1")
-		at := s.path
-		if publish == config.PublishSymlink {
-			at = s.pristine()
+		st := d.waitFor(string(publish), func(st TargetStatus) bool {
+			return st.State == Steady && st.Publish == string(publish) && (publish == none || s.published(publish))
+		})
+		d.steady("1")
+		at := s.pristine()
+		if publish == none {
+			at = s.path
 		}
 		if lstat(t, at).Ino != packaged || st.Publish != string(publish) {
 			t.Errorf("publish is %s, the packaged file is not %s", st.Publish, at)
 		}
+		if before != none && publish != none {
+			if after := fmt.Sprint(s.identities()[1:5]); after != copies || s.calls.count("restore: exchange") != restores {
+				t.Errorf("from %s to %s: the link or copies are others, or path was restored", before, publish)
+			}
+		}
+		before = publish
 	}
 	end()
+	r, err := d.Restore(t.Context(), name, false)
+	must(t, err)
+	s.plain("1", packaged)
+	said(t, r.Done, "restored")
 }
 
 func TestReloadChangesPath(t *testing.T) {

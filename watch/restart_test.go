@@ -30,7 +30,7 @@ func (s *site) identities() (ids []fsys.ID) {
 // A new start changes nothing that is right.
 func TestRestartAdopts(t *testing.T) {
 	for _, without := range []string{"", "the manifest", "a manifest that can be read"} {
-		for _, publish := range []config.Publish{config.PublishSymlink, config.PublishNone} {
+		for _, publish := range ways {
 			t.Run(fmt.Sprintf("%s without %q", publish, without), func(t *testing.T) {
 				t.Parallel()
 				s := newSite(t, func(c *config.Target) { c.Publish = publish })
@@ -154,15 +154,22 @@ func TestReleasedSurvivesRestart(t *testing.T) {
 
 // dpkg unwinds a failed upgrade by renaming its backup, a link like ours, over path.
 func TestUnwoundUpgrade(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
+	for _, publish := range waysOurs {
+		t.Run(string(publish), func(t *testing.T) {
+			t.Parallel()
+			testUnwoundUpgrade(t, newSite(t, func(c *config.Target) { c.Publish = publish }))
+		})
+	}
+}
+
+func testUnwoundUpgrade(t *testing.T, s *site) {
 	unlock := lockFile(t, filepath.Join(s.admin, "lock-frontend"))
 	s.install("1")
 	d := s.start()
 	d.steady("1")
 	first := lstat(t, s.pristine()).ID
 	end := execLoop(t, s.path)
-	must(t, os.Symlink(linkText(t, s.path), s.path+".dpkg-tmp"))
+	s.backup(s.path + ".dpkg-tmp")
 	s.install("2")
 	d.waitFor("version 2 is in force", func(st TargetStatus) bool {
 		return st.State == Steady && st.Generation.SHA256 == sha("2")
@@ -187,8 +194,15 @@ func TestUnwoundUpgrade(t *testing.T) {
 // The backup of an upgrade that was never published comes back: what was in force stays, and is not
 // taken for the upgrade before, which may still be taken back too.
 func TestUnwoundBeforePublished(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
+	for _, publish := range waysOurs {
+		t.Run(string(publish), func(t *testing.T) {
+			t.Parallel()
+			testUnwoundBeforePublished(t, newSite(t, func(c *config.Target) { c.Publish = publish }))
+		})
+	}
+}
+
+func testUnwoundBeforePublished(t *testing.T, s *site) {
 	lockFile(t, filepath.Join(s.admin, "lock-frontend")) // the previous one stays
 	s.install("1")
 	d := s.start()
@@ -199,8 +213,8 @@ func TestUnwoundBeforePublished(t *testing.T) {
 	backup := s.path + ".dpkg-tmp"
 	eventually(t, "the clock of files advances", func() bool {
 		_ = os.Remove(backup) // of the round before
-		must(t, os.Symlink(linkText(t, s.path), backup))
-		return lstat(t, backup).Mtime > lstat(t, s.previous()).Ctime
+		s.backup(backup)
+		return lstat(t, backup).Mtime > lstat(t, s.previous()).Ctime || s.cfg.Targets[0].Publish == config.PublishLauncher
 	})
 	s.install("3")
 	must(t, os.Rename(backup, s.path))
@@ -240,13 +254,16 @@ func TestCrashAfterALinkIsPutBack(t *testing.T) {
 		name     string
 		make, op fsys.Op
 		do       func(s *site)
+		publish  config.Publish
 	}{
-		{"put back", "put back: symlink", "put back: rename", func(s *site) { must(s.t, os.Remove(s.path)) }},
-		{"reclaim", "reclaim: symlink", "reclaim: exchange", func(s *site) { s.linkTo(2) }},
+		{"put back", "put back: symlink", "put back: rename", func(s *site) { must(s.t, os.Remove(s.path)) }, config.PublishSymlink},
+		{"put back a launcher", "launcher: create", "put back: rename", func(s *site) { must(s.t, os.Remove(s.path)) }, config.PublishLauncher},
+		{"reclaim", "reclaim: symlink", "reclaim: exchange", func(s *site) { s.linkTo(2) }, config.PublishSymlink},
+		{"reclaim by a launcher", "launcher: create", "reclaim: exchange", func(s *site) { s.linkTo(2) }, config.PublishLauncher},
 	} {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t)
+			s := newSite(t, func(c *config.Target) { c.Publish = way.publish })
 			lockFile(t, filepath.Join(s.admin, "lock-frontend"))
 			s.install("1")
 			d := s.start()
@@ -268,8 +285,7 @@ func TestCrashAfterALinkIsPutBack(t *testing.T) {
 			before := s.calls.count(way.op)
 			way.do(s)
 			eventually(t, "our link is at path again", func() bool {
-				text, err := os.Readlink(s.path)
-				return err == nil && text == ".relinkd/imapd" && s.calls.count(way.op) > before
+				return s.calls.count(way.op) > before && s.published(way.publish)
 			})
 			d.stop()
 			for i := range 10 {
@@ -320,7 +336,7 @@ func (s *site) waitCensuses(d *daemon, n int) {
 // A daemon that is killed leaves a path that executes, at every instant, and the next one finishes
 // what it began.
 func TestKilled(t *testing.T) {
-	for _, publish := range []config.Publish{config.PublishSymlink, config.PublishNone} {
+	for _, publish := range ways {
 		t.Run(string(publish), func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, func(c *config.Target) { c.Publish = publish })

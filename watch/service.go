@@ -202,12 +202,12 @@ func (w *Watcher) reload(ctx context.Context) (*Report, error) {
 	return r, nil
 }
 
-// dropTargets restores the targets that are gone from the configuration, and those whose path or
-// publish has changed, which are published anew.
+// dropTargets restores the targets that are gone from the configuration, and those whose path has changed
+// or whose publish has in a way that is not possible in place, which are published anew.
 func (w *Watcher) dropTargets(ctx context.Context, old, cfg *config.Config, r *Report) error {
 	for _, t := range old.Targets {
 		now, stays := cfg.Target(t.Name)
-		if stays && now.Path == t.Path && now.Publish == t.Publish {
+		if stays && now.Path == t.Path && inPlace(t.Publish, now.Publish) {
 			continue
 		}
 		w.mu.Lock()

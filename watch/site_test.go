@@ -24,6 +24,7 @@ import (
 	"relinkd/fsys"
 	"relinkd/internal/standin"
 	"relinkd/linker"
+	"relinkd/linker/launcher"
 	"relinkd/pool"
 )
 
@@ -102,6 +103,56 @@ func (s *site) target(name string, edit ...func(*config.Target)) config.Target {
 }
 
 func sidecar(t *config.Target) { t.Publish = config.PublishNone }
+
+// The ways of publishing, all and those with something of ours at path.
+var (
+	ways      = []config.Publish{config.PublishSymlink, config.PublishLauncher, config.PublishNone}
+	waysOurs  = ways[:2]
+	onlyOther = ways[2:]
+)
+
+// published reports whether path is what that way of publishing puts there.
+func (s *site) published(publish config.Publish) bool {
+	if publish == config.PublishSymlink {
+		text, err := os.Readlink(s.path)
+		return err == nil && text == linker.PrivateDir+"/"+name
+	}
+	want, err := launcher.New(s.privateLink())
+	must(s.t, err)
+	content, err := os.ReadFile(s.path)
+	return publish == config.PublishLauncher && err == nil && bytes.Equal(content, want)
+}
+
+// putOurs puts what that way of publishing has at path at another name, without relinkd.
+func (s *site) putOurs(publish config.Publish, path string) {
+	s.t.Helper()
+	if publish == config.PublishSymlink {
+		must(s.t, os.Symlink(linker.PrivateDir+"/"+name, path))
+		return
+	}
+	content, err := launcher.New(s.privateLink())
+	must(s.t, err)
+	must(s.t, os.WriteFile(path, content, 0o755))
+}
+
+// backup gives what stands at path a further name, as dpkg does.
+func (s *site) backup(to string) {
+	s.t.Helper()
+	if text, err := os.Readlink(s.path); err == nil {
+		must(s.t, os.Symlink(text, to))
+		return
+	}
+	must(s.t, os.Link(s.path, to))
+}
+
+// executable is what is executed by the name path: what a launcher there executes.
+func executable(path string) ([]byte, error) {
+	content, err := os.ReadFile(path)
+	if to, is := launcher.Executes(content); err == nil && is {
+		return os.ReadFile(to)
+	}
+	return content, err
+}
 
 // configure changes what the next start or reload reads.
 func (s *site) configure(edit func(*config.Config)) {
@@ -333,10 +384,10 @@ func (s *site) inForce(version string, copies ...CopyStatus) {
 	must(s.t, err)
 	target, _ := cfg.Target(name)
 	source := s.path
-	if target.Publish == config.PublishSymlink {
+	if target.Publish != config.PublishNone {
 		source = s.pristine()
-		if text, err := os.Readlink(s.path); text != linker.PrivateDir+"/"+name {
-			s.t.Errorf("path is a link to %q (%v)", text, err)
+		if !s.published(target.Publish) {
+			s.t.Errorf("path is no %s of ours", target.Publish)
 		}
 	}
 	s.holds(source, version)
@@ -414,8 +465,14 @@ func (s *site) runs(path, version string) {
 	s.t.Helper()
 	pid := hold(s.t, path)
 	defer release(s.t, pid)
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/exe", pid))
-	must(s.t, err)
+	var content []byte
+	eventually(s.t, "the launcher has executed the copy", func() bool {
+		var err error
+		content, err = os.ReadFile(fmt.Sprintf("/proc/%d/exe", pid))
+		must(s.t, err)
+		_, is := launcher.Executes(content)
+		return !is
+	})
 	if !bytes.Equal(content, standin.ELF(version)) {
 		s.t.Errorf("executing %s does not run version %s", path, version)
 	}

@@ -41,7 +41,7 @@ func TestUpgrade(t *testing.T) {
 		atomic  bool // path is executable throughout
 	}{
 		{"dpkg", func(s *site, v string) {
-			must(s.t, os.Symlink(linkText(s.t, s.path), s.path+".dpkg-tmp"))
+			s.backup(s.path + ".dpkg-tmp")
 			must(s.t, standin.Write(s.path+".dpkg-new", v))
 			must(s.t, os.Rename(s.path+".dpkg-new", s.path))
 			must(s.t, os.Remove(s.path+".dpkg-tmp"))
@@ -62,41 +62,43 @@ func TestUpgrade(t *testing.T) {
 		}, false},
 		{"cp --remove-destination", func(s *site, v string) { s.persist("cp", "--remove-destination", s.file(v), s.path) }, false},
 	} {
-		t.Run(u.name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t)
-			s.install("1")
-			d := s.start()
-			before := d.steady("1")
-			held := hold(t, s.path)
-			d.waitFor("the held process is seen", func(st TargetStatus) bool { return st.Processes == 1 })
-			end := func() {}
-			if u.atomic {
-				end = execLoop(t, s.path)
-			}
-			last := "1"
-			for i := 2; i <= 4; i++ {
-				last = strconv.Itoa(i)
-				_, err := d.Rotate(t.Context(), name, 2)
-				must(t, err)
-				u.upgrade(s, last)
-				st := d.steady(last)
-				if st.Current != "imapd_001" {
-					t.Errorf("after the upgrade %s is current, not the first copy", st.Current)
+		for _, publish := range waysOurs {
+			t.Run(fmt.Sprintf("%s, %s", u.name, publish), func(t *testing.T) {
+				t.Parallel()
+				s := newSite(t, func(c *config.Target) { c.Publish = publish })
+				s.install("1")
+				d := s.start()
+				before := d.steady("1")
+				held := hold(t, s.path)
+				d.waitFor("the held process is seen", func(st TargetStatus) bool { return st.Processes == 1 })
+				end := func() {}
+				if u.atomic {
+					end = execLoop(t, s.path)
 				}
-				if slices.ContainsFunc(st.Copies, func(c CopyStatus) bool { return c.Inode == before.Copies[c.Number-1].Inode }) {
-					t.Error("a copy has the inode that it had before the upgrade")
+				last := "1"
+				for i := 2; i <= 4; i++ {
+					last = strconv.Itoa(i)
+					_, err := d.Rotate(t.Context(), name, 2)
+					must(t, err)
+					u.upgrade(s, last)
+					st := d.steady(last)
+					if st.Current != "imapd_001" {
+						t.Errorf("after the upgrade %s is current, not the first copy", st.Current)
+					}
+					if slices.ContainsFunc(st.Copies, func(c CopyStatus) bool { return c.Inode == before.Copies[c.Number-1].Inode }) {
+						t.Error("a copy has the inode that it had before the upgrade")
+					}
+					before = st
+					s.runs(s.path, last)
 				}
-				before = st
+				end()
+				d.waitFor("the held process is stale", func(st TargetStatus) bool { return st.StaleProcesses == 1 && st.Processes == 0 })
+				release(t, held)
+				d.waitFor("no process is stale", func(st TargetStatus) bool { return st.StaleProcesses == 0 })
+				d.stop()
 				s.runs(s.path, last)
-			}
-			end()
-			d.waitFor("the held process is stale", func(st TargetStatus) bool { return st.StaleProcesses == 1 && st.Processes == 0 })
-			release(t, held)
-			d.waitFor("no process is stale", func(st TargetStatus) bool { return st.StaleProcesses == 0 })
-			d.stop()
-			s.runs(s.path, last)
-		})
+			})
+		}
 	}
 }
 
@@ -253,7 +255,7 @@ func TestUpgradeWhilePublishing(t *testing.T) {
 // However fast they come, the last version wins, and each that is left alone for long enough is
 // adopted.
 func TestManyUpgrades(t *testing.T) {
-	for _, publish := range []config.Publish{config.PublishSymlink, config.PublishNone} {
+	for _, publish := range ways {
 		t.Run(string(publish), func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, func(c *config.Target) { c.Publish = publish })

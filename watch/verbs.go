@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"relinkd/config"
+	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
 	"relinkd/watch/install"
@@ -68,9 +70,16 @@ func (t *target) undo(force bool, r *Report) error {
 	if err != nil {
 		return err
 	}
+	was, err := t.link.Look()
+	if err != nil {
+		return err
+	}
 	kept, err := t.link.Restore()
 	if err != nil {
 		return err
+	}
+	if was.IsLauncher() {
+		t.letLaunch(was.Info.ID)
 	}
 	at, err := t.link.Look()
 	if err != nil {
@@ -85,6 +94,25 @@ func (t *target) undo(force bool, r *Report) error {
 	}
 	r.Done = append(r.Done, fmt.Sprintf(what, t.cfg.Path, at.Info.Ino))
 	return t.clearAway(force, r)
+}
+
+// How long a launcher that is no longer at path may take to execute the private link: the least from
+// its own exec, and the most that a restore waits for those that are seen.
+const (
+	launchGrace = 50 * time.Millisecond
+	launchMax   = 2 * time.Second
+)
+
+// letLaunch waits until no process is a launcher any more: the private link, which leads to path by now,
+// must be there for as long. One that is stopped, or not let on for so long, is left to exit with 75.
+func (t *target) letLaunch(launcher fsys.ID) {
+	t.follower.Set([]fsys.ID{launcher})
+	for end := time.Now().Add(launchMax); time.Now().Before(end); {
+		time.Sleep(launchGrace)
+		if err := t.table.Take(); err != nil || t.follower.Counts().Of(launcher) == 0 {
+			return
+		}
+	}
 }
 
 // wasManaged reports whether anything of ours stands at path or beside it.

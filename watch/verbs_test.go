@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"relinkd/config"
 )
 
 func TestRotate(t *testing.T) {
@@ -196,6 +198,17 @@ func TestPlanChangesNothing(t *testing.T) {
 			managed(s)
 			must(s.t, os.Symlink(".relinkd/imapd", s.private(name+".publish")))
 		}, []string{"remove what an interrupted publish left"}, ""},
+		{"another way of publishing", func(s *site) {
+			managed(s)
+			s.retarget(func(c *config.Target) { c.Publish = config.PublishLauncher })
+		}, []string{"exchange what stands at"}, ""},
+		{"new, by a launcher", func(s *site) { s.retarget(func(c *config.Target) { c.Publish = config.PublishLauncher }) },
+			[]string{"clone", "point", "exchange " /* path for a launcher */}, ""},
+		{"mode set on a launcher", func(s *site) {
+			s.retarget(func(c *config.Target) { c.Publish = config.PublishLauncher })
+			managed(s)
+			must(s.t, os.Chmod(s.path, 0o750))
+		}, []string{"apply mode 0750"}, ""},
 		{"hand-made", func(s *site) { must(s.t, os.Remove(s.path)); s.handmade(1, "1", "1") }, nil, "relinkd manage"},
 		{"foreign", func(s *site) { must(s.t, os.WriteFile(s.copy(1), nil, 0o644)) }, nil, "imapd_001"},
 		{"a directory", func(s *site) { must(s.t, os.Remove(s.path)); must(s.t, os.Mkdir(s.path, 0o755)) }, nil, "not a regular file"},

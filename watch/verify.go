@@ -10,6 +10,7 @@ import (
 
 	"relinkd/config"
 	"relinkd/fsys"
+	"relinkd/linker"
 	"relinkd/pool"
 )
 
@@ -50,6 +51,16 @@ func (t *target) verify(done func(TargetVerification, error)) {
 		pristine = t.link.PristineName()
 	}
 	found := TargetVerification{Target: t.name, SHA256: v.src.SHA256(), Copies: []CopyFinding{}}
+	if t.cfg.Publish == config.PublishLauncher {
+		at, err := t.link.Look()
+		if err != nil {
+			v.cancel()
+			t.verifying = nil
+			done(found, err)
+			return
+		}
+		found.Copies = append(found.Copies, CopyFinding{Name: base, Problem: t.launcherProblem(at)})
+	}
 	t.off(func() func() {
 		var err error
 		for _, n := range numbers {
@@ -67,6 +78,17 @@ func (t *target) verify(done func(TargetVerification, error)) {
 		}
 		return func() { t.verified(v, found, err) }
 	})
+}
+
+// launcherProblem says why at, which stands at path, is not relinkd's launcher, "" when it is.
+func (t *target) launcherProblem(at linker.Standing) string {
+	switch {
+	case !t.link.Fits(at):
+		return "is not relinkd's launcher of " + t.link.PrivateLink()
+	case !at.SameAccess(t.src.Info()):
+		return "has another mode or owner than its source"
+	}
+	return ""
 }
 
 // look finds out what stands there without changing anything.
@@ -98,6 +120,8 @@ func (t *target) verified(v *verification, found TargetVerification, err error) 
 		for _, c := range found.Copies {
 			switch n := pool.CopyNumber(t.base(), c.Name); {
 			case c.Problem == "":
+			case c.Name == t.base(): // decided upon by what stands there then
+				t.wake()
 			case n == 0:
 				t.spoiled = true
 				t.wake()

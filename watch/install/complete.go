@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"relinkd/fsys"
+	"relinkd/linker/launcher"
 )
 
 // Kinds of errors of Complete and Arrival. Those of kind ErrIncomplete may pass with time alone.
@@ -55,7 +56,22 @@ func complete(f *os.File, file fsys.Info, dir string) (leased bool, err error) {
 	if err := checkELF(f, file.Size, host); err != nil {
 		return leased, fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	return leased, nil
+	return leased, checkLauncher(f, file.Size)
+}
+
+// checkLauncher refuses a launcher of relinkd's, wherever it leads: copies of it would execute each other.
+func checkLauncher(f *os.File, size int64) error {
+	if size > launcher.MaxSize {
+		return nil
+	}
+	content := make([]byte, size)
+	if _, err := f.ReadAt(content, 0); err != nil {
+		return fmt.Errorf("%s cannot be read: %w", f.Name(), err)
+	}
+	if path, is := launcher.Executes(content); is {
+		return fmt.Errorf("%s is relinkd's launcher of %s, not a program; install the executable itself", f.Name(), path)
+	}
+	return nil
 }
 
 // CheckAttributes reports why the owner and the mode of the file name, as file has them, are not those
