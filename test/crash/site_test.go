@@ -27,6 +27,7 @@ import (
 	"relinkd/control"
 	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
+	"relinkd/linker/launcher"
 	"relinkd/watch"
 )
 
@@ -131,7 +132,7 @@ func (s *site) copy(n int) string       { return fmt.Sprintf("%s_%03d", s.path, 
 func (s *site) private(n string) string { return filepath.Join(s.bin, ".relinkd", n) }
 func (s *site) pristine() string        { return s.private(name + ".pristine") }
 func (s *site) log() string             { b, _ := os.ReadFile(filepath.Join(s.dir, "log")); return string(b) }
-func (s *site) isSymlink() bool         { return s.publish == "symlink" }
+func (s *site) isOurs() bool            { return s.publish != "none" } // path, that is
 func version(n int) string              { return "v" + strconv.Itoa(n) }
 func tail(text string, lines int) string {
 	return strings.Join(last(strings.Split(text, "\n"), lines), "\n")
@@ -141,7 +142,7 @@ func last[T any](all []T, n int) []T { return all[max(0, len(all)-n):] }
 
 // executed is what a service would be told to execute.
 func (s *site) executed() string {
-	if s.isSymlink() {
+	if s.isOurs() {
 		return s.path
 	}
 	return s.private(name)
@@ -224,9 +225,9 @@ func (d *daemon) steady(version string) {
 		s.holds(s.copy(n+1), version)
 	}
 	private := []string{name}
-	if s.isSymlink() {
-		if text, err := os.Readlink(s.path); err != nil || text != ".relinkd/imapd" {
-			s.t.Errorf("path leads to %q, %v", text, err)
+	if s.isOurs() {
+		if !s.hasOurs() {
+			s.t.Errorf("path is no %s of relinkd's", s.publish)
 		}
 		s.holds(s.pristine(), version)
 		private = append(private, name+".pristine")
@@ -243,6 +244,27 @@ func copyNames() (names []string) {
 		names = append(names, fmt.Sprintf("%s_%03d", name, n+1))
 	}
 	return names
+}
+
+// hasOurs reports whether path is what publish says.
+func (s *site) hasOurs() bool {
+	if s.publish == "symlink" {
+		text, err := os.Readlink(s.path)
+		return err == nil && text == ".relinkd/imapd"
+	}
+	want, err := launcher.New(s.private(name))
+	must(s.t, err)
+	content, err := os.ReadFile(s.path)
+	return err == nil && bytes.Equal(content, want)
+}
+
+// executable is the content of what is executed by the name path, which may be a launcher of it.
+func executable(path string) ([]byte, error) {
+	content, err := os.ReadFile(path)
+	if to, is := launcher.Executes(content); err == nil && is {
+		return os.ReadFile(to)
+	}
+	return content, err
 }
 
 // only fails the test unless dir holds these names and, it may be, some that match also.
@@ -274,7 +296,7 @@ func (s *site) names(dir string) (names []string) {
 // holds fails the test unless path is, or leads to, a version.
 func (s *site) holds(path, version string) {
 	s.t.Helper()
-	content, err := os.ReadFile(path)
+	content, err := executable(path)
 	if err != nil || !bytes.Equal(content, standin.ELF(version)) {
 		s.t.Errorf("%s does not hold %s: %v, %s", path, version, err, versionOf(content))
 	}
@@ -295,8 +317,13 @@ func (s *site) runs(path, version string) {
 	in, err := cmd.StdinPipe()
 	must(s.t, err)
 	must(s.t, cmd.Start())
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/exe", cmd.Process.Pid))
-	must(s.t, err)
+	var content []byte
+	s.await("launch", func() bool {
+		content, err = os.ReadFile(fmt.Sprintf("/proc/%d/exe", cmd.Process.Pid))
+		must(s.t, err)
+		_, is := launcher.Executes(content)
+		return !is
+	}, func() string { return "a launcher still" })
 	must(s.t, in.Close())
 	must(s.t, cmd.Wait())
 	if !bytes.Equal(content, standin.ELF(version)) {

@@ -21,7 +21,7 @@ func TestCrashStorm(t *testing.T) {
 	for _, c := range []struct {
 		publish string
 		kills   int
-	}{{"symlink", 500}, {"none", 50}} {
+	}{{"symlink", 250}, {"launcher", 250}, {"none", 50}} {
 		t.Run(c.publish, func(t *testing.T) {
 			kills := c.kills
 			if os.Getenv(longVariable) == "1" {
@@ -104,7 +104,7 @@ func (s *site) upgradeTime(p *packager) time.Duration {
 		began := time.Now()
 		d := s.start()
 		s.await("an upgrade", func() bool {
-			content, err := os.ReadFile(s.executed())
+			content, err := executable(s.executed())
 			return err == nil && versionOf(content) == p.version() && s.isPublished()
 		}, func() string { return strings.Join(s.names(s.bin), " ") })
 		all = append(all, time.Since(began))
@@ -117,7 +117,13 @@ func (s *site) upgradeTime(p *packager) time.Duration {
 
 // isPublished reports whether what is executed leads to a copy.
 func (s *site) isPublished() bool {
-	real, err := filepath.EvalSymlinks(s.executed())
+	if s.publish == "launcher" && !s.hasOurs() {
+		return false
+	}
+	real, err := filepath.EvalSymlinks(s.private(name))
+	if s.publish == "symlink" {
+		real, err = filepath.EvalSymlinks(s.path)
+	}
 	return err == nil && strings.HasPrefix(filepath.Base(real), name+"_")
 }
 
@@ -128,7 +134,7 @@ func (s *site) isInPlace(p *packager) {
 	want, err := p.inode()
 	must(s.t, err)
 	where := s.path
-	if s.isSymlink() {
+	if s.isOurs() {
 		where = s.pristine()
 	}
 	if got := inode(s.t, where); got != want {
@@ -141,7 +147,7 @@ var leftovers = []struct {
 	name *regexp.Regexp
 }{
 	{"copies half made", regexp.MustCompile(`^\.relinkd/imapd_\d+\.new$`)},
-	{"a publish under way", regexp.MustCompile(`^\.relinkd/imapd\.(publish|back|before|out)$`)},
+	{"a publish under way", regexp.MustCompile(`^\.relinkd/imapd\.(publish|back|before|out|launcher)$`)},
 	{"a rotation under way", regexp.MustCompile(`^\.relinkd/imapd\.rotate$`)},
 	{"an upgrade published", regexp.MustCompile(`^\.relinkd/imapd\.previous$`)},
 }

@@ -28,8 +28,20 @@ func TestUnwoundUpgrade(t *testing.T) {
 			t.Skipf("left out, it needs %s: %v", tool, err)
 		}
 	}
+	for _, publish := range []string{"symlink", "launcher"} {
+		t.Run(publish, func(t *testing.T) { unwindUpgrades(t, publish) })
+	}
+	faults.Record(t, faults.Row{
+		What:     "an upgrade by dpkg",
+		Injected: "its scripts fail after the new file is in place, and dpkg takes it back",
+		Times:    2 * (failures + 6),
+		Survived: "the version that dpkg says is installed is the one that runs",
+	})
+}
+
+func unwindUpgrades(t *testing.T, publish string) {
 	t.Run("in force", func(t *testing.T) {
-		h := newHost(t)
+		h := newHost(t, publish)
 		load := keepExecuting(t, h.path)
 		h.fail(3, func(d *daemon) { d.steady(version(3)) })
 		h.d.steady(version(2))
@@ -37,7 +49,7 @@ func TestUnwoundUpgrade(t *testing.T) {
 		load.end()
 	})
 	t.Run("killed", func(t *testing.T) {
-		h := newHost(t)
+		h := newHost(t, publish)
 		load := keepExecuting(t, h.path)
 		h.fail(3, func(d *daemon) { d.steady(version(3)); d.kill() })
 		h.start()
@@ -45,14 +57,14 @@ func TestUnwoundUpgrade(t *testing.T) {
 		load.end()
 	})
 	t.Run("down", func(t *testing.T) {
-		h := newHost(t)
+		h := newHost(t, publish)
 		h.d.kill()
 		h.fail(3, func(*daemon) {})
 		h.start()
 		h.settled(2)
 	})
 	t.Run("not published", func(t *testing.T) {
-		h := newHost(t)
+		h := newHost(t, publish)
 		load := keepExecuting(t, h.path)
 		h.lock() // as apt does: what was before is kept as long as it may come back
 		h.install(4)
@@ -66,7 +78,7 @@ func TestUnwoundUpgrade(t *testing.T) {
 		load.end()
 	})
 	t.Run("at any moment", func(t *testing.T) {
-		h := newHost(t)
+		h := newHost(t, publish)
 		random := seeded(t)
 		load := keepExecuting(t, h.path)
 		for range failures {
@@ -77,16 +89,10 @@ func TestUnwoundUpgrade(t *testing.T) {
 		h.settled(5)
 		load.end()
 	})
-	faults.Record(t, faults.Row{
-		What:     "an upgrade by dpkg",
-		Injected: "its scripts fail after the new file is in place, and dpkg takes it back",
-		Times:    failures + 6,
-		Survived: "the version that dpkg says is installed is the one that runs",
-	})
 }
 
-// failures is how many upgrades fail at any moment.
-const failures = 12
+// failures is how many upgrades fail at any moment, for each way of publishing.
+const failures = 6
 
 // packageName is that of a package of versions 1, 2, 3 …, which holds the executable in that version.
 const packageName = "relinkd-test-unwound"
@@ -102,9 +108,9 @@ type host struct {
 }
 
 // newHost installs version 1, has it in force, and upgrades to version 2, which is.
-func newHost(t *testing.T) *host {
+func newHost(t *testing.T, publish string) *host {
 	t.Helper()
-	s := newSite(t, "symlink")
+	s := newSite(t, publish)
 	h := &host{site: s, admin: filepath.Join(s.dir, "dpkg")}
 	for _, dir := range []string{"info", "updates", "triggers"} {
 		must(t, os.MkdirAll(filepath.Join(h.admin, dir), 0o755))
@@ -171,7 +177,7 @@ func (h *host) fail(n int, then func(*daemon)) {
 	}()
 	gate, err := os.OpenFile(h.gate(), os.O_WRONLY, 0) // waits for the script
 	must(h.t, err)
-	if content, err := os.ReadFile(h.path); err != nil || versionOf(content) != version(n) {
+	if content, err := executable(h.path); err != nil || versionOf(content) != version(n) {
 		// relinkd may have published it already, or a copy of the version before is still linked to
 		h.t.Errorf("the new file is not in place: %v, %s", err, versionOf(content))
 	}

@@ -15,8 +15,8 @@ import (
 
 // The size of the upgrade race.
 const (
-	upgrades     = 10_000
-	upgradePause = 100 // upgrades to a pause, on average
+	upgrades     = 10_000 // half of them where path is a symbolic link, half where it is a launcher
+	upgradePause = 100    // upgrades to a pause, on average
 )
 
 // TestDaemonUpgradeRace has a package manager put new versions at path as fast as it can, with some 100
@@ -26,12 +26,24 @@ const (
 // without a daemon, where a newer file meets a publish far more often; there it is also shown that a
 // plain rename in the place of the exchange would be seen.
 func TestDaemonUpgradeRace(t *testing.T) {
-	n := upgrades
+	for _, publish := range []string{"symlink", "launcher"} {
+		t.Run(publish, func(t *testing.T) { daemonUpgradeRace(t, publish) })
+	}
+	faults.Record(t, faults.Row{
+		What:     "the daemon, rotating as fast as it can, while an operator restores and manages",
+		Injected: "a package manager that upgrades as fast as it can, and pauses some 100 times",
+		Times:    upgrades,
+		Survived: "each version in place at a pause comes in force, none is destroyed, none stays hidden",
+	})
+}
+
+func daemonUpgradeRace(t *testing.T, publish string) {
+	n := upgrades / 2
 	if os.Getenv(longVariable) == "1" {
 		n *= 10
 	}
 	random := seeded(t)
-	s := newSite(t, "symlink")
+	s := newSite(t, publish)
 	p := &packager{path: s.path}
 	defer p.close()
 	must(t, p.upgrade())
@@ -66,12 +78,6 @@ func TestDaemonUpgradeRace(t *testing.T) {
 	}
 	load.end()
 	t.Logf("%d upgrades with %d pauses, at %d of which the target was restored; %d executions", p.number, pauses, released, load.runs.Load())
-	faults.Record(t, faults.Row{
-		What:     "the daemon, rotating as fast as it can, while an operator restores and manages",
-		Injected: "a package manager that upgrades as fast as it can, and pauses some 100 times",
-		Times:    upgrades,
-		Survived: "each version in place at a pause comes in force, none is destroyed, none stays hidden",
-	})
 }
 
 // operator restores the target and manages it again, over and over, at random moments.

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"relinkd/config"
+	"relinkd/linker/launcher"
 	"relinkd/pool"
 	"relinkd/watch"
 )
@@ -34,6 +35,9 @@ func versionOf(hash string) int {
 // version in full, or does not run.
 func intact(path string) (version int, err error) {
 	content, err := os.ReadFile(path)
+	if to, is := launcher.Executes(content); err == nil && is {
+		content, err = os.ReadFile(to)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -88,6 +92,9 @@ func regular(path string) error {
 	info, err := os.Lstat(path)
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("%s is %v, want the packaged file", path, info.Mode())
+	}
+	if err == nil && info.Size() <= launcher.MaxSize {
+		err = fmt.Errorf("%s has %d bytes, want the packaged file", path, info.Size())
 	}
 	return err
 }
@@ -145,7 +152,7 @@ func (s *site) tidy(released bool, version int) error {
 			names = append(names, pool.CopyName(name, n))
 		}
 		names, private = append(names, ".relinkd"), []string{name}
-		if s.publish == config.PublishSymlink {
+		if s.publish != config.PublishNone {
 			private, optional = append(private, name+".pristine"), []string{name + ".previous"}
 		}
 	case s.publish == config.PublishNone:

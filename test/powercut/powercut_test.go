@@ -14,7 +14,7 @@ import (
 )
 
 // cutsPerPhase is how often the power fails in each phase of a life, in a run of the usual length.
-const cutsPerPhase = 6
+const cutsPerPhase = 4
 
 var kinds = []fsKind{
 	{"ext4", 64 << 20, []string{"mkfs.ext4", "-q"}},
@@ -34,7 +34,7 @@ func TestPowerCut(t *testing.T) {
 	var cuts atomic.Int64
 	t.Run("on", func(t *testing.T) {
 		for _, kind := range kinds {
-			for _, publish := range []config.Publish{config.PublishSymlink, config.PublishNone} {
+			for _, publish := range []config.Publish{config.PublishSymlink, config.PublishLauncher, config.PublishNone} {
 				t.Run(fmt.Sprintf("%s %s", kind.name, publish), func(t *testing.T) {
 					t.Parallel()
 					s := newSite(t, relinkd, publish)
