@@ -36,7 +36,7 @@ func (l *Link) makeLauncher(n int) error {
 	if err := l.unlinkIfThere("launcher: unlink", name); err != nil { // left by a crash
 		return err
 	}
-	f, err := l.private.Create("launcher: create", name, 0o600)
+	f, err := l.createLauncher(name)
 	if err != nil {
 		return err
 	}
@@ -48,6 +48,25 @@ func (l *Link) makeLauncher(n int) error {
 		return errors.Join(err, l.unlinkIfThere("launcher: unlink", name))
 	}
 	return nil
+}
+
+// createLauncher makes an empty file whose inode number is not that of the launcher that was last at path.
+// A package manager's rename has removed that one, so that its number may be given to the very next file;
+// Cyrus's workers, which look at number, size and time, would not see that theirs is gone.
+func (l *Link) createLauncher(name string) (*os.File, error) {
+	f, err := l.private.Create("launcher: create", name, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := fsys.Fstat(f)
+	if err == nil && info.ID != l.put {
+		return f, nil
+	}
+	defer f.Close() // it has the number for as long
+	if err := errors.Join(err, l.private.Unlink("launcher: unlink", name)); err != nil {
+		return nil, err
+	}
+	return l.private.Create("launcher: create", name, 0o600)
 }
 
 // writeLauncher fills the new file f and gives it what like has.
