@@ -13,6 +13,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
+
+	"relinkd/control/page"
 )
 
 const (
@@ -47,19 +49,7 @@ type webServing struct {
 
 // NewWeb shows d, nowhere yet.
 func NewWeb(d Daemon, log zerolog.Logger) *Web {
-	return &Web{daemon: d, log: log, metrics: metricsHandler(d), page: pageHandler(), heartbeat: heartbeat, feed: feed{daemon: d}}
-}
-
-// pageHandler is the status page.
-func pageHandler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/" {
-			http.NotFound(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintln(w, "relinkd: /metrics, /v1/status, /v1/events, /v1/live")
-	})
+	return &Web{daemon: d, log: log, metrics: metricsHandler(d), page: page.Handler(), heartbeat: heartbeat, feed: feed{daemon: d}}
 }
 
 // Listen has d shown at another address, "" for none, and returns when that is so. After an error all is
