@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"relinkd/config"
+	"relinkd/fsys"
 )
 
 // site is one Cyrus: a running master, or a configuration that one would have.
@@ -33,6 +34,9 @@ func (h Host) gatherSites() []site {
 		var st unix.Stat_t
 		if unix.Stat(h.process(pid, "."), &st) != nil || !trusted[st.Uid] {
 			continue // anybody may call a process of his so
+		}
+		if !h.hasOurRoot(pid) {
+			continue // in a container, where paths are other files
 		}
 		switch readLine(h.process(pid, "comm")) {
 		case "cyrmaster", "cyrus-master": // Debian; Fedora names it so too
@@ -67,6 +71,15 @@ func (h Host) cyrusUsers() map[uint32]bool {
 		}
 	}
 	return users
+}
+
+// hasOurRoot reports whether a process has the doctor's root directory, as far as that can be told.
+func (h Host) hasOurRoot(pid int) bool {
+	var its, ours unix.Stat_t
+	if unix.Stat(h.process(pid, "root"), &its) != nil || unix.Stat("/", &ours) != nil {
+		return true
+	}
+	return fsys.InfoOf(&its).ID == fsys.InfoOf(&ours).ID
 }
 
 // confOf is the file that a master's command line names with -M.

@@ -88,6 +88,7 @@ func TestCyrus(t *testing.T) {
 	}{
 		"room for all": {nil, []service{imap(same)}, []string{"fine /etc/cyrus.conf: imap runs imapd",
 			"fine maxchild of imap is 4000; 60 copies take 10800 (180 on each)", reused}},
+		"room for just as many": {nil, []service{imap(func(s *service) { s.MaxChild = 10800 })}, []string{"fine", "fine maxchild of imap is 10800", reused}},
 		"together they grow the pool": {nil, []service{imap(func(s *service) { s.MaxChild = 8000 }), imap(func(s *service) { s.Name, s.MaxChild = "imaps", 8000 })},
 			[]string{"fine /etc/cyrus.conf: imap and imaps run imapd", "note maxchild of imap and imaps is 16000 together; 60 copies take 10800 | grows to 89 | set copies = 89", "note imap (-U 30) and imaps (-U 30): workers are reused"}},
 		"too many": {nil, []service{imap(func(s *service) { s.MaxChild = 50000 })},
@@ -138,6 +139,16 @@ func TestGatherSites(t *testing.T) {
 	}
 	write(t, h.process(32, "comm"), "cyrus-master\n")
 	write(t, h.process(32, "cmdline"), "/usr/libexec/cyrus-imapd/cyrus-master\x00")
+	write(t, h.process(33, "comm"), "cyrmaster\n") // in a container
+	if err := os.Symlink(t.TempDir(), h.process(33, "root")); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() == 0 { // of some user
+		write(t, h.process(34, "comm"), "cyrmaster\n")
+		if err := os.Chown(h.process(34, "."), 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+	}
 	all := h.gatherSites()
 	if len(all) != 2 || all[0].PID != 30 || all[0].Conf != other || all[1].PID != 32 || all[1].Conf != filepath.Join(h.Etc, "cyrus.conf") {
 		t.Errorf("that run: %+v", all)

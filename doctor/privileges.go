@@ -25,6 +25,7 @@ type daemonFacts struct {
 	CensusOnly string        // why it counts without process events, "" when it has them
 
 	Unreadable  int
+	Hidden      []string // of those, which the doctor may not look at either: number and name
 	Overflows   int
 	ConfigError string
 	LastError   string
@@ -41,6 +42,9 @@ func (o Options) gatherDaemon() daemonFacts {
 			}
 		}
 	}
+	if d.Unreadable > 0 {
+		d.Hidden = o.Host.hidden()
+	}
 	if d.PID == 0 {
 		return d
 	}
@@ -48,6 +52,18 @@ func (o Options) gatherDaemon() daemonFacts {
 	d.Unit = unitOf(readLine(o.Host.process(d.PID, "cgroup")))
 	d.Uptime = o.Host.uptime(d.PID)
 	return d
+}
+
+// hidden lists the processes of which the kernel does not say what they execute.
+func (h Host) hidden() []string {
+	var all []string
+	for _, pid := range h.processes() {
+		var st unix.Stat_t
+		if err := unix.Stat(h.process(pid, "exe"), &st); err == unix.EACCES || err == unix.EPERM {
+			all = append(all, fmt.Sprintf("%d (%s)", pid, readLine(h.process(pid, "comm"))))
+		}
+	}
+	return all
 }
 
 // readStatus takes user and capabilities from /proc/PID/status.
@@ -126,13 +142,7 @@ func (d daemonFacts) judge() []Finding {
 		f.note("the daemon does not run under systemd", "nothing starts it anew should it end; the link stays and works meanwhile",
 			"have your init supervise `relinkd run`")
 	}
-	if d.Unreadable > 0 {
-		f.needs(fmt.Sprintf("the daemon cannot read what %s", counted(d.Unreadable, "process executes", "processes execute")),
-			"every count may be too low, and the threshold be passed",
-			"let it run as root with CAP_SYS_PTRACE, and /proc be mounted without hidepid")
-	} else {
-		f.fine("the daemon can read all processes", "a process that cannot be read is counted for no copy")
-	}
+	d.judgeUnreadable(f)
 	if d.Overflows > 0 {
 		f.note("process events were lost "+counted(d.Overflows, "time", "times")+" since the daemon's start", "each is followed by a new count, until which copies may fill beyond the mark",
 			"if the number grows: raise the daemon's priority (Nice= in the unit), for it was not let run")
@@ -144,6 +154,22 @@ func (d daemonFacts) judge() []Finding {
 		f.note("the daemon's last error: "+d.LastError, "it may be over; the log tells", "journalctl -u relinkd -p warning")
 	}
 	return f.all
+}
+
+func (d daemonFacts) judgeUnreadable(f *found) {
+	const why = "a process that cannot be read is counted for no copy, so that the threshold may be passed"
+	what := "the daemon cannot read what " + counted(d.Unreadable, "process executes", "processes execute")
+	if len(d.Hidden) > 0 {
+		what += ": " + some(d.Hidden)
+	}
+	switch {
+	case d.Unreadable == 0:
+		f.fine("the daemon can read all processes", why)
+	case d.Unreadable == 1 && len(d.Hidden) == 1 && strings.HasPrefix(d.Hidden[0], "1 "):
+		f.note(what, "that is init, which runs no copy", "")
+	default:
+		f.needs(what, why, "let it run as root with CAP_SYS_PTRACE, and /proc be mounted without hidepid")
+	}
 }
 
 func (d daemonFacts) judgeCapabilities(f *found) {

@@ -24,7 +24,9 @@ func TestDaemon(t *testing.T) {
 			[]string{"TODO the daemon (process 12) has no CAP_SYS_PTRACE | to tell which file", "TODO the daemon (process 12) has no CAP_LEASE | CapabilityBoundingSet=", "fine", "fine"}},
 		"a user's": {func(d *daemonFacts) { d.UID, d.Caps, d.Unit = 1000, 0, "" },
 			[]string{"note the daemon (process 12) runs as user 1000", "note the daemon does not run under systemd", "fine"}},
-		"unknown": {func(d *daemonFacts) { *d = daemonFacts{Answers: true, UID: -1} }, []string{"note what the daemon may do cannot be told", "fine the daemon can read all"}},
+		"unknown":            {func(d *daemonFacts) { *d = daemonFacts{Answers: true, UID: -1} }, []string{"note what the daemon may do cannot be told", "fine the daemon can read all"}},
+		"init has more":      {func(d *daemonFacts) { d.Unreadable, d.Hidden = 1, []string{"1 (systemd)"} }, []string{"fine", "fine", "note the daemon cannot read what 1 process executes: 1 (systemd) | runs no copy"}},
+		"one that is not it": {func(d *daemonFacts) { d.Unreadable, d.Hidden = 1, []string{"17 (x)"} }, []string{"fine", "fine", "TODO the daemon cannot read what 1 process executes: 17 (x)"}},
 		"troubled": {func(d *daemonFacts) {
 			d.Unreadable, d.Overflows, d.ConfigError, d.LastError = 3, 1, "line 3", "disk full"
 		},

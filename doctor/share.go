@@ -131,7 +131,7 @@ func (s *Share) readMaps(h Host, pid int) error {
 }
 
 // parseMaps counts the lines of /proc/PID/maps: those of each file, by its path, and all. Memory that
-// belongs to no file has the inode 0.
+// belongs to no file has no path, or one in brackets.
 func parseMaps(r io.Reader) (files map[string]int, all int, err error) {
 	files = map[string]int{}
 	lines := bufio.NewScanner(r)
@@ -146,7 +146,7 @@ func parseMaps(r io.Reader) (files map[string]int, all int, err error) {
 			return nil, 0, fmt.Errorf("%q is no mapping", lines.Text())
 		}
 		all++
-		if path := strings.TrimLeft(line, " "); fields[4] != "0" && strings.HasPrefix(path, "/") {
+		if path := strings.TrimLeft(line, " "); strings.HasPrefix(path, "/") {
 			files[path]++
 		}
 	}

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -59,19 +60,25 @@ func (s *Share) divides() string {
 		s.Own, s.OfFiles(), percent(s.Own, s.OfFiles()), s.named())
 }
 
-// named is a few of the other files.
+// named is a few of the other files, first those that every process of the host maps.
 func (s *Share) named() string {
 	const few = 2
-	var names []string
+	var first, rest []string
 	for _, m := range s.Others {
-		if len(names) < few && strings.Contains(filepath.Base(m.Name), ".so") {
-			names = append(names, filepath.Base(m.Name))
+		switch name := filepath.Base(m.Name); {
+		case strings.HasPrefix(name, "libc.so"), strings.HasPrefix(name, "ld-linux"), strings.HasPrefix(name, "ld-musl"):
+			first = append(first, name)
+		case strings.Contains(name, ".so"):
+			rest = append(rest, name)
 		}
 	}
+	slices.Sort(first)
+	slices.Reverse(first) // libc before the linker
+	names := append(first, rest...)
 	if len(names) == 0 {
 		return "the other files"
 	}
-	return strings.Join(names, ", ") + " and the like"
+	return strings.Join(names[:min(few, len(names))], ", ") + " and the like"
 }
 
 // here is what that may mean on this host.

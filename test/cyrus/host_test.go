@@ -45,7 +45,7 @@ func unsuitable() string {
 		return "needs Debian 12 (bookworm), whose archives have two versions of Cyrus"
 	}
 	for _, p := range processes() {
-		if p.comm() == "cyrmaster" {
+		if p.comm() == "cyrmaster" && fileAt(p.dir("root")) == fileAt("/") { // none of a container's
 			return fmt.Sprintf("a Cyrus of this host's own is running (process %d); stop it first", p)
 		}
 	}
