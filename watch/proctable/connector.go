@@ -1,7 +1,6 @@
 package proctable
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,12 +11,11 @@ import (
 )
 
 // connector is a subscription to the process events of the kernel (CN_PROC,
-// drivers/connector/cn_proc.c). One goroutine waits for them, on a thread that the kernel wakes: the
-// runtime's poller would be woken by every event, also while nobody wants to know yet.
+// drivers/connector/cn_proc.c). One goroutine waits for them and reads them.
 type connector struct {
-	fd        int
-	interrupt int // an eventfd; readable once waiting is to end
-	mail      mail
+	*doorbell
+	fd   int
+	mail mail
 }
 
 // receiveBuffer holds 8 MiB of events that were not read yet: some ten thousand, for the kernel
@@ -47,12 +45,12 @@ func listen(buffer int) (*connector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no netlink connector: %w", err)
 	}
-	interrupt, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	bell, err := newDoorbell(fd)
 	if err != nil {
 		unix.Close(fd)
-		return nil, fmt.Errorf("no eventfd: %w", err)
+		return nil, err
 	}
-	c := &connector{fd: fd, interrupt: interrupt}
+	c := &connector{doorbell: bell, fd: fd}
 	if err := c.listen(buffer); err != nil {
 		c.release()
 		return nil, err
@@ -138,44 +136,11 @@ func (c *connector) answer(number uint32, deadline time.Time) (event, error) {
 	}
 }
 
-// wait waits until something has arrived, stop was called, or d is over, which alone it is false for.
-func (c *connector) wait(d time.Duration) (bool, error) { return poll(d, c.interrupt, c.fd) }
-
-// rest waits until stop was called or d is over, whatever arrives.
-func (c *connector) rest(d time.Duration) error {
-	if d == 0 {
-		return nil
-	}
-	_, err := poll(d, c.interrupt)
-	return err
-}
-
-// stop ends all waiting, now and later. It may be called from any goroutine before close returns.
-func (c *connector) stop() {
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1)
-	_, _ = unix.Write(c.interrupt, one[:]) // fails when it is readable already
-}
-
-// poll waits until one of fds is readable, or d is over.
-func poll(d time.Duration, fds ...int) (readable bool, _ error) {
-	var set [2]unix.PollFd
-	for i, fd := range fds {
-		set[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
-	}
-	timeout := unix.NsecToTimespec(int64(d))
-	n, err := unix.Ppoll(set[:len(fds)], &timeout, nil)
-	if err != nil && err != unix.EINTR { // by a signal: the caller looks and comes back
-		return false, fmt.Errorf("cannot wait for process events: %w", err)
-	}
-	return n > 0, nil
-}
-
 // receive takes the next datagrams into c.mail and returns how many there are. EAGAIN: there is none.
 // ENOBUFS: some were lost.
 func (c *connector) receive() (n int, _ unix.Errno) {
 	c.mail.prepare()
-	got, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&c.mail.headers)), mailSize,
+	got, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&c.mail.headers)), mailSize,
 		unix.MSG_DONTWAIT, 0, 0)
 	if errno == unix.EINTR {
 		return 0, 0
@@ -201,6 +166,6 @@ func (c *connector) close() {
 }
 
 func (c *connector) release() {
+	c.doorbell.close()
 	unix.Close(c.fd)
-	unix.Close(c.interrupt)
 }
