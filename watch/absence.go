@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
@@ -17,9 +19,8 @@ const removalWatch = time.Minute
 // told is logged once and counts as none: a link too many harms nobody.
 func (t *target) removed() string {
 	reason, err := t.install.Removed()
-	if err != nil && t.lastErr != err.Error() {
-		t.remember(err.Error())
-		t.log.Warn().Err(err).Msg("it cannot be told whether the package was removed")
+	if err != nil && t.lastErr != t.name+": "+err.Error() {
+		t.wrong(zerolog.WarnLevel, err.Error(), "it cannot be told whether the package was removed")
 	}
 	return reason
 }
@@ -33,7 +34,9 @@ func (t *target) putBack(observation) error {
 		return err
 	}
 	t.notice = "path was removed by somebody and put back at " + time.Now().Format(time.RFC3339)
-	t.warn("%s was gone for %s and is put back; to stop relinkd from that: relinkd restore %s", t.cfg.Path, time.Since(since).Round(time.Millisecond), t.name)
+	gone := repair("path was gone", "")
+	gone.Seconds = time.Since(since).Seconds()
+	t.warn(gone, "%s was gone for %s and is put back; to stop relinkd from that: relinkd restore %s", t.cfg.Path, time.Since(since).Round(time.Millisecond), t.name)
 	return t.save()
 }
 
@@ -60,9 +63,9 @@ func (t *target) standDown(reason string) error {
 	}
 	t.removalUntil = time.Time{}
 	t.notice = ""
-	t.did("stood down: %s", reason)
+	t.did(Event{Kind: EventRestore, Reason: reason}, "stood down: %s", reason)
 	for _, name := range left {
-		t.warn("%s is left, for it is not relinkd's to remove", name)
+		t.warn(Event{Kind: EventRestore}, "%s is left, for it is not relinkd's to remove", name)
 	}
 	t.unload()
 	return t.forgetManifest()
@@ -102,8 +105,8 @@ func (t *target) reclaim(o observation) error {
 		return err
 	}
 	t.notice = relinkedNotice(t.relinked, o.view.Path.Text, time.Now())
-	t.warn("%s", t.notice)
-	t.remember(t.name + ": " + t.notice)
+	t.warn(repair("path was linked elsewhere", ""), "%s", t.notice)
+	t.remember(t.notice)
 	return t.save()
 }
 
@@ -113,7 +116,7 @@ func (t *target) refit(o observation) error {
 	if err := t.link.Reclaim(o.view.Path); err != nil {
 		return err
 	}
-	t.did("%s is a %s to %s now", t.cfg.Path, t.form(), t.link.PrivateLink())
+	t.did(Event{Kind: EventManage, Reason: "published anew"}, "%s is a %s to %s now", t.cfg.Path, t.form(), t.link.PrivateLink())
 	return t.save()
 }
 
@@ -148,7 +151,7 @@ func (t *target) unwind(o observation) error {
 		return err
 	}
 	t.link.SetPut(o.view.Path.Info.ID)
-	t.did("the package manager took its upgrade back: the source before it is in force again")
+	t.did(Event{Kind: EventUpgrade, Reason: "taken back"}, "the package manager took its upgrade back: the source before it is in force again")
 	return nil
 }
 
@@ -171,7 +174,6 @@ func (t *target) dropPrevious(now time.Time, o observation) {
 		return
 	}
 	if err := t.link.DropPrevious(); err != nil {
-		t.remember(err.Error())
-		t.log.Warn().Err(err).Msg("the source before the upgrade stays")
+		t.wrong(zerolog.WarnLevel, err.Error(), "the source before the upgrade stays")
 	}
 }

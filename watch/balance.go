@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -80,8 +82,7 @@ func (t *target) follow(d pool.Decision, now time.Time) (again time.Duration) {
 			return 0
 		}
 		t.stuck.reason = fmt.Sprintf("the private link cannot be moved: %s", advise(err))
-		t.remember(t.name + ": " + t.stuck.reason)
-		t.log.Error().Stringer("retry_in", t.stuck.next(now)).Msg(t.stuck.reason)
+		t.wrong(zerolog.ErrorLevel, t.stuck.reason, fmt.Sprintf("stuck, to be tried again in %s", t.stuck.next(now)))
 	}
 	if t.status == Steady {
 		t.status, t.reason = Degraded, t.stuck.reason
@@ -197,8 +198,9 @@ const reasonOperator pool.Reason = "operator"
 
 // saturate warns once when the pool becomes saturated.
 func (t *target) saturate(is bool) {
-	if is && !t.saturated {
-		t.warn("all %d copies are at the mark of %d processes and max_copies is %d: raise max_copies or threshold", t.wanted, t.mark, t.cfg.MaxCopies)
+	if is && !t.saturated && time.Since(t.saturatedAt) > time.Minute { // it may come and go
+		t.saturatedAt = time.Now()
+		t.warn(Event{Kind: EventState, Reason: "saturated"}, "all %d copies are at the mark of %d processes and max_copies is %d: raise max_copies or threshold", t.wanted, t.mark, t.cfg.MaxCopies)
 	}
 	t.saturated = is
 }
@@ -234,17 +236,15 @@ func (t *target) forget(counts proctable.Counts) {
 			continue
 		}
 		if err := t.pool.Remove(c.Number); err != nil {
-			t.remember(err.Error())
-			t.log.Warn().Err(err).Msg("a copy that is no longer wanted stays")
+			t.wrong(zerolog.WarnLevel, err.Error(), "a copy that is no longer wanted stays")
 			continue
 		}
-		t.did("removed %s, which no process runs any more", pool.CopyName(t.base(), c.Number))
+		name := pool.CopyName(t.base(), c.Number)
+		t.did(Event{Kind: EventGrowth, Reason: "no longer wanted", From: name}, "removed %s, which no process runs any more", name)
 		changed = true
 	}
 	if changed {
-		if err := t.save(); err != nil {
-			t.remember(err.Error())
-		}
+		t.saveOrWarn()
 	}
 }
 
@@ -294,16 +294,16 @@ func (t *target) checkCopy(c pool.Copy) {
 	delete(t.doubted, c.Number)
 	switch {
 	case fsys.NotExist(err):
-		t.warn("%s is gone: it is cloned again", name)
+		t.warn(repair("gone", name), "%s is gone: it is cloned again", name)
 	case err != nil:
-		t.warn("%s: %v: it is cloned again", name, err)
+		t.warn(repair("cannot be looked at", name), "%s: %v: it is cloned again", name, err)
 	case info.ID != c.Info.ID:
-		t.warn("%s was replaced by a file that relinkd did not make", name)
+		t.warn(repair("replaced", name), "%s was replaced by a file that relinkd did not make", name)
 	case !info.SameContent(c.Info):
-		t.warn("%s was changed in place: it is kept as %s/%s.drifted and cloned again; if it was meant as an upgrade: relinkd adopt %s FILE", name, t.link.Private().Path(), name, t.name)
+		t.warn(repair("changed in place", name), "%s was changed in place: it is kept as %s/%s.drifted and cloned again; if it was meant as an upgrade: relinkd adopt %s FILE", name, t.link.Private().Path(), name, t.name)
 		t.forgetContent(c)
 	default:
-		t.warn("mode or owner of %s was changed: it is cloned again", name)
+		t.warn(repair("mode or owner changed", name), "mode or owner of %s was changed: it is cloned again", name)
 	}
 	t.distrust(c.Number)
 }
@@ -329,8 +329,7 @@ func (t *target) leave(n int) {
 	if to, found := pool.Least(t.loads(t.follower.Counts()), n); found && t.point(to) == nil {
 		return
 	}
-	t.remember("no other copy to move the link to")
-	t.log.Error().Int("copy", n).Msg(t.lastErr)
+	t.wrong(zerolog.ErrorLevel, "there is no other copy to move the link to", pool.CopyName(t.base(), n)+" stays linked")
 }
 
 // attributesForAll applies a change of mode or owner of the linked copy (dpkg-statoverride, a chmod
@@ -352,11 +351,11 @@ func (t *target) attributesForAll(c pool.Copy, info fsys.Info) bool {
 // on the file name. Where that must not be it is refused, with a warning.
 func (t *target) applyToAll(info fsys.Info, name string) (refused bool, err error) {
 	if err := install.CheckAttributes(name, info); err != nil {
-		t.warn("what was set on %s through path is not applied to all copies: %v", name, err)
+		t.warn(repair("mode or owner set", ""), "what was set on %s through path is not applied to all copies: %v", name, err)
 		return true, nil
 	}
 	if pristine, err := t.link.Private().Lstat(t.link.PristineName()); err != nil || !pristine.SameContent(t.src.Info()) || pristine.Nlink > 1 {
-		t.warn("what was set on %s through path is not applied to all copies: the pristine is not their source, or has further names that would change with it", name)
+		t.warn(repair("mode or owner set", ""), "what was set on %s through path is not applied to all copies: the pristine is not their source, or has further names that would change with it", name)
 		return true, nil
 	}
 	src, err := t.setPristine(info)
@@ -368,7 +367,7 @@ func (t *target) applyToAll(info fsys.Info, name string) (refused bool, err erro
 	}
 	t.drop(t.src)
 	t.src = src
-	t.did("mode %04o and owner %d:%d were set on %s through path: applied to the pristine and all copies", info.Perm(), info.UID, info.GID, name)
+	t.did(repair("mode or owner set", ""), "mode %04o and owner %d:%d were set on %s through path: applied to the pristine and all copies", info.Perm(), info.UID, info.GID, name)
 	return false, t.save()
 }
 

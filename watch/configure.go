@@ -42,6 +42,9 @@ func (t *target) leaveTarget() (*Report, error) {
 	}
 	t.cancelWork()
 	err := t.undo(false, r)
+	if err == nil {
+		t.gaveBack(r, "by the configuration")
+	}
 	t.active = err != nil
 	return r, err
 }

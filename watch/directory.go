@@ -45,7 +45,7 @@ func (t *target) open() error {
 		return nil
 	}
 	if t.link != nil {
-		t.warn("%s or %s in it is another directory than before: starting over", t.dirPath(), linker.PrivateDir)
+		t.warn(repair("another directory", ""), "%s or %s in it is another directory than before: starting over", t.dirPath(), linker.PrivateDir)
 		t.cancelWork()
 		t.unload()
 	}

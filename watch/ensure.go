@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -74,7 +76,7 @@ func (t *target) clean() error {
 	}
 	kept, err := t.pool.Clean(m)
 	for _, name := range kept {
-		t.warn("%s", keptFile(t.link.Private().Join(name)))
+		t.warn(repair("not relinkd's", ""), "%s", keptFile(t.link.Private().Join(name)))
 	}
 	if err != nil {
 		return err
@@ -102,8 +104,7 @@ func (t *target) sweep() error {
 // saveOrWarn is save where it is not worth giving up for.
 func (t *target) saveOrWarn() {
 	if err := t.save(); err != nil {
-		t.remember(err.Error())
-		t.log.Warn().Err(err).Msg("the manifest is not up to date")
+		t.wrong(zerolog.WarnLevel, err.Error(), "the manifest is not up to date")
 	}
 }
 
@@ -132,16 +133,13 @@ func (t *target) giveUp(err error) time.Duration {
 	return time.Until(t.retry.until)
 }
 
-// become notes where the target is now, and logs it when that is news.
+// become notes where the target is now, and tells of what is wrong with it when that is news.
 func (t *target) become(state State, reason string) {
 	if t.status == state && t.reason == reason {
 		return
 	}
 	if state == Degraded && t.reason != reason {
-		t.remember(t.name + ": " + reason)
-		t.log.Error().Str("reason", reason).Msg("degraded")
-	} else if t.status != state {
-		t.log.Debug().Str("state", string(state)).Str("reason", reason).Msg("state")
+		t.wrong(zerolog.ErrorLevel, reason, "degraded")
 	}
 	t.status, t.reason = state, reason
 }
@@ -244,10 +242,10 @@ func (t *target) remains(v linker.View) bool {
 func (t *target) act(ctx context.Context, d decision, o observation) error {
 	switch d.step {
 	case stepRecover:
-		repair, err := t.link.Recover(t.isCopy)
+		found, err := t.link.Recover(t.isCopy)
 		if err == nil {
-			t.did("recovered: %s", repair)
-			if repair == linker.Finish {
+			t.did(repair("recovered", ""), "recovered: %s", found)
+			if found == linker.Finish {
 				t.recallPut()
 			}
 			t.reload()
@@ -299,7 +297,8 @@ func (t *target) lead() error {
 	if n == 0 {
 		return errors.New("there is no copy to lead to")
 	}
-	t.warn("%s led to no copy and leads to %s now", t.link.PrivateLink(), pool.CopyName(t.base(), n))
+	name := pool.CopyName(t.base(), n)
+	t.warn(repair("led nowhere", name), "%s led to no copy and leads to %s now", t.link.PrivateLink(), name)
 	return t.point(n)
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -236,7 +238,7 @@ func (t *target) named(j *job, src *pool.Source, committed []pool.Copy, err erro
 		return
 	}
 	if j.grow {
-		t.grown(committed)
+		t.grown(j, committed)
 		t.endJob(j, t.save())
 		return
 	}
@@ -291,7 +293,7 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 	if t.link.NoExchange() && !t.exchange {
 		t.exchange = true
 		t.notice = "this file system cannot exchange two names in one step: a file put at path in the very instant of a change could be lost"
-		t.warn("%s: %s", t.dirPath(), t.notice)
+		t.warn(Event{Kind: EventState, Reason: "no exchange"}, "%s: %s", t.dirPath(), t.notice)
 	}
 	if fresh || t.since.IsZero() {
 		t.since = time.Now()
@@ -301,7 +303,15 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 	}
 	t.remake = false
 	t.lastCheck = time.Now()
-	t.did("%s leads to %d copies of generation %.12s, made in %s", t.leads(), t.wanted, src.SHA256(), time.Since(j.began).Round(time.Millisecond))
+	e := repair("copies made again", "")
+	if fresh {
+		e = Event{Kind: EventUpgrade, To: ShortHash(src.SHA256())}
+		if before != nil {
+			e.From = ShortHash(before.SHA256())
+		}
+	}
+	e.Seconds = time.Since(j.began).Seconds()
+	t.did(e, "%s leads to %d copies of generation %.12s, made in %s", t.leads(), t.wanted, src.SHA256(), time.Since(j.began).Round(time.Millisecond))
 	return t.save()
 }
 
@@ -367,7 +377,7 @@ func (t *target) renew(ctx context.Context) error {
 		return err
 	}
 	if err == nil {
-		t.warn("%s was changed by somebody: it is kept as %s, and a clone of %s takes its place", t.link.PristineName(), t.link.Private().Join(kept), pool.CopyName(t.base(), n))
+		t.warn(repair("pristine changed", ""), "%s was changed by somebody: it is kept as %s, and a clone of %s takes its place", t.link.PristineName(), t.link.Private().Join(kept), pool.CopyName(t.base(), n))
 	}
 	if err := pool.CloneAs(ctx, good, t.link.Private(), t.link.PristineName()); err != nil {
 		return err
@@ -399,13 +409,13 @@ func (t *target) grow(ctx context.Context, n int) {
 }
 
 // grown takes a copy into the pool and moves on to it.
-func (t *target) grown(copies []pool.Copy) {
+func (t *target) grown(j *job, copies []pool.Copy) {
 	for _, c := range copies {
 		t.wanted = max(t.wanted, c.Number)
 		t.measures.Grown++
-		t.did("grew the pool to %d copies", t.wanted)
+		t.did(Event{Kind: EventGrowth, To: pool.CopyName(t.base(), c.Number), Seconds: time.Since(j.began).Seconds()}, "grew the pool to %d copies", t.wanted)
 		if err := t.rotate(c.Number, pool.ReasonThreshold); err != nil {
-			t.remember(fmt.Sprintf("%s: %s", t.name, advise(err))) // the policy asks for it again
+			t.wrong(zerolog.ErrorLevel, advise(err), "the link does not lead to the new copy yet") // the policy asks for it again
 		}
 	}
 }
@@ -420,7 +430,7 @@ func (t *target) bypass() {
 		return
 	}
 	t.current = 0
-	t.did("%s leads to the packaged file until the copies are made", t.link.PrivateLink())
+	t.did(Event{Kind: EventUpgrade, Reason: "bypassed"}, "%s leads to the packaged file until the copies are made", t.link.PrivateLink())
 }
 
 // point moves the private link without counting it as a rotation. Where an administrator names it, it

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"relinkd/watch/proctable"
 )
 
 // kept is how many events of a target, and of the daemon itself, are kept: so many rotations, and so
@@ -160,6 +162,11 @@ func (w *Watcher) hasEvents(target string) error {
 // Trouble tells the log and the history that something went wrong which is no target's business.
 func (w *Watcher) Trouble(err error) {
 	w.happened(zerolog.ErrorLevel, Event{Kind: EventError, Reason: err.Error(), Message: err.Error()})
+}
+
+// counting tells of what has changed in where counts come from.
+func (w *Watcher) counting(c proctable.Change) {
+	w.happened(c.Level, Event{Kind: EventCounting, Reason: c.Reason, From: c.From, To: c.To, Message: c.Message})
 }
 
 // happened tells the log and the history of e, which is the daemon's own.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,32 +125,143 @@ func TestEvents(t *testing.T) {
 	s.install("1")
 	d := s.start()
 	ctx, enough := context.WithCancel(context.Background())
-	heard, ended := make(chan Event, 100), make(chan error, 1)
-	go func() { ended <- d.Follow(ctx, name, 0, func(e Event) error { heard <- e; return nil }) }()
-	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
-	if _, err := d.Rotate(ctx, name, 2); err != nil {
-		t.Fatal(err)
-	}
-	events, err := d.Events(ctx, name, 0)
+	heard, ended := make(chan Event, 1000), make(chan error, 1)
+	go func() { ended <- d.Follow(ctx, "", 0, func(e Event) error { heard <- e; return nil }) }()
+	d.steady("1")
+	first := ShortHash(d.target().Generation.SHA256)
+	_, err := d.Rotate(ctx, name, 2)
 	must(t, err)
-	i := slices.IndexFunc(events, func(e Event) bool { return e.Kind == EventRotation })
-	if i < 0 {
-		t.Fatalf("no rotation among %q", messages(events))
+	for i := range 3 { // the mark is 1: two processes fill two copies, and then a third is made
+		hold(t, s.path)
+		d.waitFor("another process", func(st TargetStatus) bool { return st.Processes == i+1 })
 	}
-	if e := events[i]; e.From != "imapd_001" || e.To != "imapd_002" || e.Reason != "operator" || e.Seconds <= 0 || e.Target != name {
-		t.Errorf("%+v", e)
+	d.waitFor("a third copy", func(st TargetStatus) bool { return len(st.Copies) == 3 })
+	s.install("2")
+	d.waitFor("the upgrade", func(st TargetStatus) bool { return st.State == Steady && ShortHash(st.Generation.SHA256) != first })
+	second := ShortHash(d.target().Generation.SHA256)
+	must(t, os.Remove(s.copy(1)))
+	d.waitFor("the copy is made again", func(TargetStatus) bool { return d.told(EventRepair, "copies made again") != nil })
+	_, err = d.Reload(ctx)
+	must(t, err)
+	_, err = d.Restore(ctx, name, false)
+	must(t, err)
+	_, err = d.Manage(ctx, name)
+	must(t, err)
+
+	for _, want := range []Event{
+		{Target: name, Kind: EventRotation, Reason: "operator", From: "imapd_001", To: "imapd_002"},
+		{Target: name, Kind: EventUpgrade, To: first},
+		{Target: name, Kind: EventState, From: "cloning", To: "steady"},
+		{Target: name, Kind: EventGrowth, To: "imapd_003"},
+		{Target: name, Kind: EventUpgrade, From: first, To: second},
+		{Target: name, Kind: EventRepair, Reason: "gone", To: "imapd_001"},
+		{Kind: EventReload, Reason: "success"},
+		{Target: name, Kind: EventRestore, Reason: "by an operator's word"},
+		{Target: name, Kind: EventManage, Reason: "by an operator's word"},
+	} {
+		got := d.told(want.Kind, want.Reason, want.From, want.To)
+		if got == nil {
+			t.Errorf("nothing tells of %+v", want)
+			continue
+		}
+		timed := want.Kind == EventRotation || want.Kind == EventUpgrade || want.Kind == EventGrowth || want.Kind == EventReload
+		if got.Message == "" || timed != (got.Seconds > 0) || got.Target != want.Target || time.Since(got.Time) > time.Minute {
+			t.Errorf("%+v", got)
+		}
 	}
-	if !slices.ContainsFunc(events, func(e Event) bool { return e.Kind == EventState && e.To == string(Steady) }) {
-		t.Errorf("it does not become steady: %q", messages(events))
+	if d.told(EventCounting) == nil {
+		t.Error("nothing tells where counts come from")
 	}
+	events, err := d.Events(ctx, "", 0)
+	must(t, err)
 	for _, want := range events {
 		if got := <-heard; got != want {
-			t.Errorf("heard %+v, want %+v", got, want)
+			t.Fatalf("heard %+v, want %+v", got, want)
 		}
 	}
 	enough()
 	must(t, <-ended)
+	if t.Failed() {
+		t.Logf("%q", messages(events))
+	}
 	if _, err := d.Events(context.Background(), "nobody", 0); !errors.Is(err, ErrNoTarget) {
 		t.Errorf("of no target: %v", err)
+	}
+}
+
+// told is the last event of a kind with the reason, from and to, as far as they are given and not "".
+func (d *daemon) told(kind EventKind, reasonFromTo ...string) *Event {
+	events, err := d.Events(context.Background(), "", 0)
+	must(d.s.t, err)
+	want := append(reasonFromTo, "", "", "")
+	for _, e := range slices.Backward(events) {
+		is := []string{e.Reason, e.From, e.To}
+		if e.Kind == kind && !slices.ContainsFunc([]int{0, 1, 2}, func(i int) bool { return want[i] != "" && want[i] != is[i] }) {
+			return &e
+		}
+	}
+	return nil
+}
+
+// What goes wrong is an event, with the error that the status shows.
+func TestErrorEvents(t *testing.T) {
+	s := newSite(t)
+	must(t, os.WriteFile(s.path, []byte("#!/bin/sh\n"), 0o755))
+	d := s.start()
+	st := d.waitFor("degraded", func(st TargetStatus) bool { return st.State == Degraded })
+	if e := d.told(EventError, st.Reason); e == nil || e.Target != name || !strings.Contains(e.Message, st.Reason) {
+		t.Errorf("error: %+v", e)
+	}
+	if e := d.told(EventState, st.Reason, "", "degraded"); e == nil {
+		t.Errorf("the state is not told of")
+	}
+	s.mu.Lock()
+	s.cfgErr = errors.New("relinkd.toml:3: nonsense")
+	s.mu.Unlock()
+	if _, err := d.Reload(context.Background()); err == nil {
+		t.Error("a bad configuration is taken")
+	}
+	if e := d.told(EventReload, "failure"); e == nil || !strings.Contains(e.Message, "relinkd.toml:3: nonsense") {
+		t.Errorf("reload: %+v", e)
+	}
+	d.Trouble(errors.New("cannot serve metrics"))
+	if e := d.told(EventError, "cannot serve metrics"); e == nil || e.Target != "" {
+		t.Errorf("trouble: %+v", e)
+	}
+}
+
+// A storm of rotations is summed up in the log, and allocates nothing a rotation.
+func TestRotationsAreSummedUp(t *testing.T) {
+	s := newSite(t, func(c *config.Target) {
+		c.Rotation, c.Interval, c.Threshold = config.RotationInterval, time.Millisecond, 1
+	})
+	s.install("1")
+	d := s.start()
+	d.waitFor("a storm", func(st TargetStatus) bool { return st.Rotations >= 5*singly })
+	d.stop()
+	rotations := d.target().Rotations // the daemon is gone, what it has shown last stays
+	var told int
+	var last Event
+	events, _ := d.history.after(name, 0)
+	for _, e := range events {
+		if e.Kind == EventRotation {
+			told++
+			last = e
+		}
+	}
+	further := 0
+	if _, err := fmt.Sscanf(strings.ReplaceAll(last.Message, ",", ""), "%d further rotations", &further); err != nil || told != singly+1 {
+		t.Fatalf("%d events, the last one %q", told, last.Message)
+	}
+	if rotations > 0 && further+singly < rotations {
+		t.Errorf("%d rotations are told of, of %d", further+singly, rotations)
+	}
+	if n := strings.Count(s.log.String(), `"level":"info","target":"imapd","event":"rotation"`); n != singly+1 {
+		t.Errorf("%d lines of the log", n)
+	}
+	var sum summary
+	now := time.Now()
+	if n := testing.AllocsPerRun(1000, func() { sum.note(now, 1, 2, pool.ReasonThreshold, time.Millisecond) }); n > 0 {
+		t.Errorf("%v allocations a rotation", n)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
@@ -70,8 +72,7 @@ func (t *target) endJob(j *job, err error) {
 	case t.mustRestart(err):
 	case j.grow:
 		reason := advise(err)
-		t.remember(fmt.Sprintf("%s: cannot grow the pool: %s", t.name, reason))
-		t.log.Error().Str("error", reason).Msg("the pool cannot grow")
+		t.wrong(zerolog.ErrorLevel, "cannot grow the pool: "+reason, fmt.Sprintf("there are %d copies and no more", t.wanted))
 		t.growRetry.next(time.Now())
 	default:
 		t.failed(err)

@@ -77,7 +77,7 @@ func (t *target) load() error {
 		t.wanted++
 	}
 	if t.complete() {
-		t.log.Info().Int("copies", t.wanted).Str("generation", t.src.SHA256()).Msg("took over the copies that stand")
+		t.log.Info().Int("copies", t.wanted).Str(FieldGeneration, ShortHash(t.src.SHA256())).Msg("took over the copies that stand")
 	}
 	return nil
 }
@@ -172,7 +172,7 @@ func (t *target) fallBack(v linker.View, m *pool.Manifest) error {
 	t.src, t.since = src, time.Now()
 	if !t.spoiled {
 		t.notice = "the pristine is gone: restore will put a clone of a copy at path, with a new inode"
-		t.warn("the pristine of %s is gone", t.cfg.Path)
+		t.warn(repair("pristine gone", ""), "the pristine of %s is gone", t.cfg.Path)
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"relinkd/config"
 	"relinkd/watch/proctable"
 )
@@ -139,7 +141,9 @@ func (w *Watcher) direct(ctx context.Context, target string, act func(*loop) (*R
 func (w *Watcher) Reload(ctx context.Context) (*Report, error) {
 	w.reloading.Lock()
 	defer w.reloading.Unlock()
+	began := time.Now()
 	r, err := w.reload(ctx)
+	w.tellReload(r, err, time.Since(began))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err != nil {
@@ -150,6 +154,24 @@ func (w *Watcher) Reload(ctx context.Context) (*Report, error) {
 	return r, nil
 }
 
+// tellReload tells the log and the history what came of a reload.
+func (w *Watcher) tellReload(r *Report, err error, took time.Duration) {
+	e := Event{Kind: EventReload, Reason: "failure", Seconds: took.Seconds()}
+	if err != nil {
+		e.Message = fmt.Sprintf("the configuration is not reloaded: %v", err)
+		w.happened(zerolog.ErrorLevel, e)
+		return
+	}
+	e.Reason, e.Message = "success", "the configuration is reloaded"
+	if len(r.Done) > 0 {
+		e.Message += ": " + strings.Join(r.Done, "; ")
+	}
+	w.happened(zerolog.InfoLevel, e)
+	for _, warning := range r.Warnings {
+		w.happened(zerolog.WarnLevel, Event{Kind: EventReload, Reason: "warning", Message: warning})
+	}
+}
+
 // reload is Reload. w.reloading is held.
 func (w *Watcher) reload(ctx context.Context) (*Report, error) {
 	cfg, err := w.load()
@@ -157,7 +179,6 @@ func (w *Watcher) reload(ctx context.Context) (*Report, error) {
 		w.mu.Lock()
 		w.cfgError = err.Error()
 		w.mu.Unlock()
-		w.log.Error().Err(err).Msg("the configuration is not reloaded")
 		return nil, fmt.Errorf("%w: nothing has changed: %w", ErrRefused, err)
 	}
 	r := &Report{Done: []string{}, Warnings: []string{}}
@@ -198,7 +219,6 @@ func (w *Watcher) reload(ctx context.Context) (*Report, error) {
 			r.Warnings = append(r.Warnings, err.Error())
 		}
 	}
-	w.log.Info().Str("done", strings.Join(r.Done, ", ")).Msg("configuration reloaded")
 	return r, nil
 }
 

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,8 +34,9 @@ func TestSnapshot(t *testing.T) {
 	if m.Rotation.Total() < 2 || m.CloneGrowth.Total() != 1 {
 		t.Errorf("after two rotations and a growth: %+v", m)
 	}
-	if d.Snapshot().Accounting == "netlink" && (m.RotationLatency.Total() == 0 || m.RotationLatency.Sum() <= 0) {
-		t.Errorf("with process events no rotation's latency is known: %+v", m.RotationLatency)
+	// Only where an event has asked for it; on a busy machine a census may be sooner.
+	if n := strings.Count(s.log.String(), `"event_to_link"`); m.RotationLatency.Total() != uint64(n) || n > 0 && m.RotationLatency.Sum() <= 0 {
+		t.Errorf("%d rotations by events, %+v", n, m.RotationLatency)
 	}
 	s.install("2")
 	d.waitFor("the upgrade", func(TargetStatus) bool { return d.Snapshot().Measures[0].Upgrade.Total() == 2 })

@@ -31,7 +31,7 @@ func (t *target) startTakeOver(ctx context.Context, o observation) error {
 	if err := t.link.KeepLinked(linked); err != nil {
 		return err
 	}
-	t.did("took %s, which %s leads to, as the source", linked, t.cfg.Path)
+	t.did(Event{Kind: EventManage}, "took %s, which %s leads to, as the source", linked, t.cfg.Path)
 	return t.takeOverFrom(ctx, o)
 }
 
@@ -67,11 +67,11 @@ func (t *target) takeOverCopies(j *job, src *pool.Source) error {
 		if !same {
 			kept++
 			info = fsys.Info{ID: info.ID} // of no content that we know: kept when it is replaced
-			t.warn("%s differs from the source: it is kept as %s.drifted in %s", pool.CopyName(t.base(), n), pool.CopyName(t.base(), n), t.link.Private().Path())
+			t.warn(repair("differs", pool.CopyName(t.base(), n)), "%s differs from the source: it is kept as %s.drifted in %s", pool.CopyName(t.base(), n), pool.CopyName(t.base(), n), t.link.Private().Path())
 		}
 		t.pool.Own(pool.Copy{Number: n, Info: info})
 	}
-	t.did("verified the hand-made copies: %d stay, %d are cloned again, of which %d differed in content", len(adopted), again, kept)
+	t.did(Event{Kind: EventManage}, "verified the hand-made copies: %d stay, %d are cloned again, of which %d differed in content", len(adopted), again, kept)
 	return nil
 }
 

@@ -86,14 +86,15 @@ type target struct {
 	verifyEvery  time.Duration
 	restart      error // set when only a new start can help
 
-	rotatedAt time.Time
-	left      map[int]time.Time // when the private link last led to a copy that it no longer leads to
-	rotations RotationsByReason
-	peak      int
-	saturated bool
-	mark      int
-	atRest    bool // the last Ensure ended with balance: counts may be acted upon without another
-	exchange  bool // the lack of RENAME_EXCHANGE was told
+	rotatedAt   time.Time
+	left        map[int]time.Time // when the private link last led to a copy that it no longer leads to
+	rotations   RotationsByReason
+	peak        int
+	saturated   bool
+	saturatedAt time.Time // when that was last told of
+	mark        int
+	atRest      bool // the last Ensure ended with balance: counts may be acted upon without another
+	exchange    bool // the lack of RENAME_EXCHANGE was told
 
 	waiters []*waiter
 }
@@ -348,51 +349,11 @@ func (t *target) unwait(w *waiter) {
 	t.waiters = slices.DeleteFunc(t.waiters, func(x *waiter) bool { return x == w })
 }
 
-// happened tells the log and the history of e, whose target is this one.
-func (t *target) happened(level zerolog.Level, e Event) {
-	e.Target = t.name
-	e = t.history.add(e)
-	line := e.logged(t.log.WithLevel(level))
-	if t.src != nil {
-		line = line.Str(FieldGeneration, ShortHash(t.src.SHA256()))
-	}
-	line.Msg(e.Message)
-}
-
-// ShortHash is the beginning of a generation's hash, by which people know it.
-func ShortHash(sha256 string) string { return sha256[:min(len(sha256), 12)] }
-
-// did tells the log and those who wait what was done.
-func (t *target) did(format string, args ...any) {
-	line := fmt.Sprintf(format, args...)
-	t.log.Info().Msg(line)
-	for _, w := range t.waiters {
-		w.report.Done = append(w.report.Done, line)
-	}
-}
-
-// warn tells the log and those who wait what they must know.
-func (t *target) warn(format string, args ...any) {
-	line := fmt.Sprintf(format, args...)
-	t.log.Warn().Msg(line)
-	for _, w := range t.waiters {
-		w.report.Warnings = append(w.report.Warnings, line)
-	}
-}
-
-// remember keeps what went wrong for the status.
-func (t *target) remember(what string) {
-	t.lastErr, t.measures.LastErrorAt = what, time.Now()
-	t.measures.Errors++
-}
-
 // failed notes that err kept the target from where it should be. It is tried again after a while
 // that grows, or when something happens in the install directory.
 func (t *target) failed(err error) {
 	reason := advise(err)
-	t.remember(fmt.Sprintf("%s: %s", t.name, reason))
-	wait := t.retry.next(time.Now())
-	t.log.Error().Str("error", reason).Stringer("retry_in", wait).Msg("degraded")
+	t.wrong(zerolog.ErrorLevel, reason, fmt.Sprintf("degraded, to be tried again in %s", t.retry.next(time.Now())))
 	t.status, t.reason = Degraded, reason
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
 	"relinkd/config"
@@ -25,6 +27,7 @@ func (t *target) manage() (*waiter, error) {
 		return nil, err
 	}
 	t.released, t.takeOver, t.active = false, true, true
+	t.happened(zerolog.InfoLevel, Event{Kind: EventManage, Reason: "by an operator's word", Message: t.cfg.Path + " is to be managed"})
 	t.retry.reset()
 	t.status = Starting
 	w := t.wait()
@@ -47,10 +50,20 @@ func (t *target) restore(force bool) (*Report, error) {
 	if err := t.undo(force, r); err != nil {
 		return nil, fmt.Errorf("cannot restore %s: %w", t.cfg.Path, err)
 	}
-	for _, line := range r.Done {
-		t.log.Info().Msg(line)
-	}
+	t.gaveBack(r, "by an operator's word")
 	return r, nil
+}
+
+// gaveBack tells the log and the history of what undo did.
+func (t *target) gaveBack(r *Report, why string) {
+	t.happened(zerolog.InfoLevel, Event{Kind: EventRestore, Reason: why, Message: strings.Join(r.Done, "; ")})
+	level := zerolog.WarnLevel
+	if !t.active { // without a daemon the verb itself prints them
+		level = zerolog.InfoLevel
+	}
+	for _, line := range r.Warnings {
+		t.happened(level, Event{Kind: EventRestore, Reason: why, Message: line})
+	}
 }
 
 func (t *target) undo(force bool, r *Report) error {
@@ -274,7 +287,7 @@ func (t *target) adopt(ctx context.Context, file string) (*waiter, error) {
 		t.unwait(w)
 		return nil, err
 	}
-	t.did("put %s at %s", file, t.cfg.Path)
+	t.did(Event{Kind: EventManage, Reason: "adopted"}, "put %s at %s", file, t.cfg.Path)
 	t.retry.reset()
 	t.status = Cloning
 	t.wake()

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -148,8 +150,7 @@ func (t *target) verifyDue(now time.Time) {
 		if errors.Is(err, errOvertaken) {
 			t.nextVerify = time.Now().Add(min(t.verifyEvery, overtakenVerify))
 		} else if err != nil {
-			t.remember(t.name + ": " + err.Error())
-			t.log.Error().Err(err).Msg("the copies could not be checked")
+			t.wrong(zerolog.ErrorLevel, err.Error(), "the copies could not be checked")
 		}
 	})
 }
@@ -206,8 +207,7 @@ func (t *target) resolve() {
 				return
 			}
 			if err != nil && !errors.Is(err, context.Canceled) {
-				t.remember(t.name + ": " + err.Error())
-				t.log.Error().Err(err).Msg("a copy that was touched could not be checked")
+				t.wrong(zerolog.ErrorLevel, err.Error(), "a copy that was touched could not be checked")
 			}
 			for n, problem := range problems {
 				if problem != "" {
@@ -229,6 +229,6 @@ func (t *target) convict(n int, problem string) {
 		t.forgetContent(c)
 		again = fmt.Sprintf("it is kept as %s/%s.drifted and cloned again", t.link.Private().Path(), name)
 	}
-	t.warn("%s %s: %s", name, problem, again)
+	t.warn(repair(problem, name), "%s %s: %s", name, problem, again)
 	t.distrust(n)
 }

@@ -98,36 +98,23 @@ func New(cfg *config.Config, o Options) (*Watcher, error) {
 		state.Close()
 		return nil, err
 	}
+	w := &Watcher{history: newHistory(), log: o.Log}
 	table, err := proctable.New(proctable.Options{
 		Proc:          o.Proc,
 		Interval:      cfg.Census.Interval,
 		Events:        proctable.Events(cfg.Census.Events),
 		ReceiveBuffer: o.ReceiveBuffer,
-		Log:           o.Log,
+		Tell:          w.counting,
 	})
 	if err != nil {
 		locked.Close()
 		state.Close()
 		return nil, err
 	}
-	w := &Watcher{
-		version:     o.Version,
-		log:         o.Log,
-		load:        o.Load,
-		apply:       o.Apply,
-		fs:          o.FS,
-		dpkg:        o.AdminDir,
-		rpm:         o.RPMDirs,
-		state:       state,
-		locked:      locked,
-		table:       table,
-		history:     newHistory(),
-		ready:       make(chan struct{}),
-		cfg:         cfg,
-		cfgLoadedAt: time.Now(),
-		loops:       map[string]*loop{},
-		fatal:       make(chan error, 1),
-	}
+	w.version, w.load, w.apply, w.fs, w.dpkg, w.rpm = o.Version, o.Load, o.Apply, o.FS, o.AdminDir, o.RPMDirs
+	w.state, w.locked, w.table = state, locked, table
+	w.cfg, w.cfgLoadedAt = cfg, time.Now()
+	w.ready, w.fatal, w.loops = make(chan struct{}), make(chan error, 1), map[string]*loop{}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	return w, nil
 }

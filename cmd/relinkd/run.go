@@ -5,9 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
-	"strings"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -70,7 +68,7 @@ func (a *app) runDaemon(ctx context.Context) (err error) {
 	g.Go(func() error { return control.NewServer(w, log).Serve(ctx, ln) })
 	g.Go(func() error { return web.Run(ctx) })
 	g.Go(func() error { systemd.follow(ctx, w.Ready()); return nil })
-	g.Go(func() error { reloadOn(ctx, hup, w, systemd, log); return nil })
+	g.Go(func() error { reloadOn(ctx, hup, w, systemd); return nil })
 	err = g.Wait()
 	log.Info().AnErr("error", err).Msg("relinkd stops")
 	return err
@@ -78,7 +76,7 @@ func (a *app) runDaemon(ctx context.Context) (err error) {
 
 // reloadOn is the task that reloads the configuration at each signal. One that fails changes nothing,
 // and shows in the status.
-func reloadOn(ctx context.Context, hup <-chan os.Signal, svc watch.Service, systemd manager, log zerolog.Logger) {
+func reloadOn(ctx context.Context, hup <-chan os.Signal, svc watch.Service, systemd manager) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -86,15 +84,7 @@ func reloadOn(ctx context.Context, hup <-chan os.Signal, svc watch.Service, syst
 		case <-hup:
 		}
 		systemd.reloading()
-		report, err := svc.Reload(ctx)
+		_, _ = svc.Reload(ctx) // it tells the log itself
 		systemd.ready()
-		if err != nil {
-			log.Error().Err(err).Msg("cannot reload the configuration")
-			continue
-		}
-		for _, warning := range report.Warnings {
-			log.Warn().Msg(warning)
-		}
-		log.Info().Str("done", strings.Join(report.Done, "; ")).Msg("reloaded the configuration")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 )
 
@@ -186,7 +187,7 @@ func (t *Table) lost() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.source.sound {
-		t.log.Warn().Msg("the kernel had more process events than it could keep: a census is taken")
+		t.said(Change{Level: zerolog.WarnLevel, Reason: "events lost", Message: "the kernel had more process events than it could keep: a census is taken"})
 	}
 	t.source.sound = false
 	t.source.overflows++

@@ -23,6 +23,12 @@ type Stats struct {
 	Durations        histogram.Histogram // of all complete censuses
 }
 
+// Stats.Accounting.
+const (
+	accountingEvents = "netlink"
+	accountingCensus = "census"
+)
+
 // durations is what censuses are counted by: a small host's takes a millisecond, 12,000 processes take ten.
 var durations = histogram.NewLimits(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -32,7 +38,7 @@ func (t *Table) Stats() Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := Stats{
-		Accounting:    "netlink",
+		Accounting:    accountingEvents,
 		EventsMissing: t.source.missing(),
 		Overflows:     t.source.overflows,
 		Subscriptions: t.source.subscriptions,
@@ -44,7 +50,7 @@ func (t *Table) Stats() Stats {
 	}
 	switch {
 	case !t.source.listening:
-		s.Accounting = "census"
+		s.Accounting = accountingCensus
 		s.AccountingReason = fmt.Sprintf("%s: a new process is seen within %s, or ten times the length of a census if that is more",
 			t.source.reason, t.pace())
 	case !t.source.sound:

@@ -81,7 +81,7 @@ func (t *Table) without(why error) {
 	if t.source.missing() {
 		level = zerolog.ErrorLevel
 	}
-	t.log.WithLevel(level).Str("reason", t.source.reason).Msg("processes are counted by census only")
+	t.said(Change{Level: level, To: accountingCensus, Reason: t.source.reason, Message: "processes are counted by census only: " + t.source.reason})
 }
 
 // pause waits until events are wanted otherwise or, when it is not for that alone, for retryEvents.
@@ -152,7 +152,11 @@ func (t *Table) attach(conn *connector) {
 	t.source.listening, t.source.tried, t.source.reason = true, true, ""
 	t.source.subscriptions++
 	t.hurry()
-	t.log.Info().Msg("processes are counted by the kernel's process events")
+	message := "processes are counted by the kernel's process events"
+	if t.source.subscriptions > 1 {
+		message += ", which it was asked for anew"
+	}
+	t.said(Change{Level: zerolog.InfoLevel, From: accountingCensus, To: accountingEvents, Message: message})
 }
 
 // detach ends the subscription. Counts are those of censuses again.

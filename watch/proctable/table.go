@@ -28,12 +28,23 @@ type Options struct {
 	Events Events
 	// ReceiveBuffer is how many bytes of events the kernel keeps until they are read; 0 for 8 MiB.
 	ReceiveBuffer int
-	Log           zerolog.Logger
+	// Tell hears of what changes in the source of counts. It must not wait, nor ask the Table anything.
+	// nil is for nobody.
+	Tell func(Change)
+}
+
+// Change is something that has changed in where counts come from.
+type Change struct {
+	Level   zerolog.Level // how grave it is
+	From    string        // the accounting before, as in Stats; "" where that is the same
+	To      string
+	Reason  string // why, "" where it is as it should be
+	Message string // a whole sentence
 }
 
 // Table counts processes for its followers.
 type Table struct {
-	log      zerolog.Logger
+	said     func(Change)  // Options.Tell
 	buffer   int           // Options.ReceiveBuffer
 	wake     chan struct{} // tells Run that something may have to be done sooner; holds one
 	switched chan struct{} // tells Run that events are wanted otherwise; holds one
@@ -78,11 +89,14 @@ func New(o Options) (*Table, error) {
 	if o.ReceiveBuffer == 0 {
 		o.ReceiveBuffer = receiveBuffer
 	}
+	if o.Tell == nil {
+		o.Tell = func(Change) {}
+	}
 	if o.Events == "" {
 		o.Events = EventsOff
 	}
 	return &Table{
-		log:       o.Log,
+		said:      o.Tell,
 		buffer:    o.ReceiveBuffer,
 		wake:      make(chan struct{}, 1),
 		switched:  make(chan struct{}, 1),
