@@ -6,10 +6,10 @@ import (
 	"os"
 
 	"github.com/rs/zerolog"
-	"github.com/rs/zerolog/journald"
 	"golang.org/x/sys/unix"
 
 	"relinkd/config"
+	"relinkd/internal/journal"
 )
 
 // newLogger makes the logger that the configuration asks for. It writes to w, or to the journal.
@@ -27,7 +27,7 @@ func newLogger(c config.Log, w io.Writer) (zerolog.Logger, error) {
 		_, terminal := terminalWidth(w)
 		w = zerolog.ConsoleWriter{Out: w, NoColor: !terminal || os.Getenv("NO_COLOR") != ""}
 	case "journal":
-		w = journald.NewJournalDWriter()
+		w = journal.New(w)
 	}
 	return zerolog.New(w).Level(level).With().Timestamp().Logger(), nil
 }

@@ -9,8 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"relinkd/config"
+	"relinkd/internal/journal"
 	"relinkd/internal/manual"
 	"relinkd/packaging"
+	"relinkd/watch"
 )
 
 // manPages is the names of the manual pages, each with its file, the first one being the default.
@@ -67,12 +69,21 @@ func writePages(root *cobra.Command, dir string) error {
 	return nil
 }
 
+// journalFields is what is to be said of the journal.
+func journalFields() manual.Journal {
+	j := manual.Journal{Fields: journal.Fields()}
+	for _, kind := range watch.EventKinds() {
+		j.Messages = append(j.Messages, [2]string{journal.MessageID(kind), string(kind)})
+	}
+	return j
+}
+
 func printPage(w io.Writer, root *cobra.Command, name string) error {
 	page := ""
 	var err error
 	switch name {
 	case "relinkd":
-		page = manual.Program(root, exits())
+		page = manual.Program(root, exits(), journalFields())
 	case "relinkd.toml":
 		page, err = manual.Configuration(config.Keys(), packaging.Configuration())
 	}

@@ -21,8 +21,14 @@ type Exit struct {
 	Meaning string
 }
 
+// Journal is what the daemon writes to the systemd journal beside its messages.
+type Journal struct {
+	Fields   [][2]string // name and what it holds
+	Messages [][2]string // MESSAGE_ID and the kind of events that has it
+}
+
 // Program is relinkd(8): all verbs of root in the order of its groups, with their flags and examples.
-func Program(root *cobra.Command, exits []Exit) string {
+func Program(root *cobra.Command, exits []Exit, journal Journal) string {
 	p := newPage("relinkd", "8")
 	p.text(read("relinkd.8.txt"), map[string]func(){
 		"verbs": func() {
@@ -32,6 +38,18 @@ func Program(root *cobra.Command, exits []Exit) string {
 						p.verb(cmd)
 					}
 				}
+			}
+		},
+		"fields": func() {
+			for _, f := range journal.Fields {
+				p.define("`" + f[0] + "`")
+				p.lines([]string{sentence(f[1])})
+			}
+		},
+		"messages": func() {
+			for _, m := range journal.Messages {
+				p.define("`" + m[1] + "`")
+				p.lines([]string{"`MESSAGE_ID=" + m[0] + "`"})
 			}
 		},
 		"options": func() { p.flags(root.PersistentFlags()) },
