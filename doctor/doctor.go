@@ -58,7 +58,7 @@ func unseen(uid int) []string {
 	if uid == 0 {
 		return []string{}
 	}
-	return []string{"processes of other users", "process events", "what the daemon may do", "users' crontabs", "what the file systems can do"}
+	return []string{"processes of other users", "what the daemon may do", "users' crontabs", "what the file systems can do"}
 }
 
 // state is a target's part of the daemon's status, nil when there is none.

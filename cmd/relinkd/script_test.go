@@ -33,8 +33,10 @@ func TestMain(m *testing.M) {
 // TestScripts runs every script of test/cli. relinkd in a script is this package's main in a process
 // of its own. In each *.toml of a script, $WORK is the script's directory.
 func TestScripts(t *testing.T) {
+	dir := filepath.Join("..", "..", "test", "cli", "testdata")
+	noneEndsEarly(t, dir)
 	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("..", "..", "test", "cli", "testdata"),
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               setupScript,
@@ -57,7 +59,7 @@ func TestScripts(t *testing.T) {
 			"isolate":    cmdIsolate,
 			"daemon":     cmdDaemon,
 			"signal":     cmdSignal,
-			"stop":       cmdStop,
+			"halt":       cmdHalt,
 			"ended":      cmdEnded,
 			"waitstatus": cmdWaitStatus,
 			"waitfile":   cmdWaitFile,
@@ -71,6 +73,25 @@ func TestScripts(t *testing.T) {
 			"patch":      cmdPatch,
 		},
 	})
+}
+
+// noneEndsEarly fails when a script says stop: that is testscript's own command, which ends the script
+// there as if all after it had passed. The daemon is stopped by halt.
+func noneEndsEarly(t *testing.T, dir string) {
+	t.Helper()
+	scripts, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
+	if err != nil || len(scripts) == 0 {
+		t.Fatal("there are no scripts", err)
+	}
+	for _, file := range scripts {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if regexp.MustCompile(`(?m)^(\[[^]]*\] +)*stop\b`).Match(text) {
+			t.Errorf("%s says stop, after which nothing is tested: say halt", file)
+		}
+	}
 }
 
 func setupScript(env *testscript.Env) error {
@@ -224,9 +245,9 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Value(daemonKey{}).(*scriptDaemon).cmd.Process.Signal(number))
 }
 
-// stop [KILL]: the daemon gets SIGTERM and must end with code 0; or it is killed.
-func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
-	wantArgs(ts, neg, args, 0, "stop [KILL]")
+// halt [KILL]: the daemon gets SIGTERM and must end with code 0; or it is killed.
+func cmdHalt(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 0, "halt [KILL]")
 	d := ts.Value(daemonKey{}).(*scriptDaemon)
 	if len(args) > 0 {
 		d.kill()
