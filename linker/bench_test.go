@@ -1,6 +1,11 @@
 package linker
 
-import "testing"
+import (
+	"maps"
+	"slices"
+	"testing"
+	"time"
+)
 
 // BenchmarkRotate has the bar of DESIGN.md §11: 10,000 a second on ext4, 100,000 ns/op. Set TMPDIR
 // to an ext4 with a journal. One without, as some virtual machines have for their root, passes over
@@ -27,5 +32,29 @@ func BenchmarkPublish(b *testing.B) {
 		if _, err := l.Restore(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkExec is how long a process takes from its beginning to its end, by what it is executed through:
+// a copy by itself, a symbolic link and a launcher in turn.
+func BenchmarkExec(b *testing.B) {
+	took := map[string][]time.Duration{}
+	ways := map[string]string{}
+	for form := range Launcher + 1 {
+		s := newSiteOf(b, b.TempDir(), form).published()
+		ways[form.String()], ways["copy"] = s.path, s.copy(1)
+	}
+	names := slices.Sorted(maps.Keys(ways))
+	for b.Loop() {
+		for _, name := range names {
+			began := time.Now()
+			must(b, run(ways[name]))
+			took[name] = append(took[name], time.Since(began))
+		}
+	}
+	for name, all := range took {
+		slices.Sort(all)
+		b.ReportMetric(float64(all[len(all)/2].Microseconds()), name+"-p50-µs")
+		b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), name+"-p99-µs")
 	}
 }

@@ -5,39 +5,47 @@ import (
 	"path/filepath"
 	"testing"
 
+	"relinkd/config"
 	"relinkd/internal/fstest"
 )
 
 // The life of a target, on every file system that relinkd promises to work on.
 func TestEveryFileSystem(t *testing.T) {
 	fstest.Each(t, func(t *testing.T, dir string) {
-		s := newSiteIn(t, filepath.Join(dir, "site"))
-		s.install("1")
-		packaged := lstat(t, s.path).Ino
-		d := s.start()
-		d.steady("1")
-		end := execLoop(t, s.path)
-		s.install("2")
-		d.steady("2")
-		_, err := d.Rotate(t.Context(), name, 3)
-		must(t, err)
-		d.stop()
-		d = s.start()
-		if st := d.steady("2"); st.Current != "imapd_003" {
-			t.Errorf("after a new start %s is current", st.Current)
+		for _, publish := range waysOurs {
+			t.Run(string(publish), func(t *testing.T) {
+				life(t, newSiteIn(t, filepath.Join(dir, string(publish)), func(c *config.Target) { c.Publish = publish }))
+			})
 		}
-		_, err = d.Reclone(t.Context(), name)
-		must(t, err)
-		d.steady("2")
-		upgraded := lstat(t, s.pristine()).Ino
-		_, err = d.Restore(t.Context(), name, false)
-		must(t, err)
-		end()
-		if upgraded == packaged {
-			t.Error("the upgrade has the inode of what it replaced")
-		}
-		s.plain("2", upgraded)
 	})
+}
+
+func life(t *testing.T, s *site) {
+	s.install("1")
+	packaged := lstat(t, s.path).Ino
+	d := s.start()
+	d.steady("1")
+	end := execLoop(t, s.path)
+	s.install("2")
+	d.steady("2")
+	_, err := d.Rotate(t.Context(), name, 3)
+	must(t, err)
+	d.stop()
+	d = s.start()
+	if st := d.steady("2"); st.Current != "imapd_003" {
+		t.Errorf("after a new start %s is current", st.Current)
+	}
+	_, err = d.Reclone(t.Context(), name)
+	must(t, err)
+	d.steady("2")
+	upgraded := lstat(t, s.pristine()).Ino
+	_, err = d.Restore(t.Context(), name, false)
+	must(t, err)
+	end()
+	if upgraded == packaged {
+		t.Error("the upgrade has the inode of what it replaced")
+	}
+	s.plain("2", upgraded)
 }
 
 // Copies that would not execute are not published.

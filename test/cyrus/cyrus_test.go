@@ -2,7 +2,7 @@
 // clients, real package upgrades and real hand work at the install path. It must never touch a
 // Cyrus that was running before it, and gives the host back as it found it.
 //
-// The whole suite takes about four minutes on two idle cores; give go test a -timeout to match.
+// The whole suite takes about five minutes on two idle cores; give go test a -timeout to match.
 // One part alone: go test -run 'TestCyrus/upgrade' ./test/cyrus.
 package cyrus_test
 
@@ -20,6 +20,9 @@ func TestCyrus(t *testing.T) {
 	}{
 		{"baseline", baseline},
 		{"rotations", rotations},
+		{"launcher", launched},
+		{"launcher upgrade", launchedUpgrade},
+		{"launcher differences", launchedDifferences},
 		{"threshold", threshold},
 		{"upgrade", upgrade},
 		{"removal", removal},

@@ -29,6 +29,7 @@ type tally struct {
 	began   time.Time
 	elapsed time.Duration
 	times   []time.Duration // connect to login, sorted
+	workers map[process]int // sessions that went well, by the process that served them
 }
 
 // startLoad starts clients of two kinds: fresh ones connect for each login and leave after a NOOP;
@@ -36,7 +37,7 @@ type tally struct {
 func startLoad(t *testing.T, address string, fresh, patient int) *load {
 	t.Helper()
 	l := &load{address: address, quit: make(chan struct{})}
-	l.tally.began = time.Now()
+	l.tally.began, l.tally.workers = time.Now(), map[process]int{}
 	for n := range fresh + patient {
 		commands := 1
 		if n >= fresh {
@@ -89,7 +90,7 @@ func (l *load) session(number, commands int) {
 		l.count(func(r *tally) { r.Failed++ }, err)
 		return
 	}
-	l.count(func(r *tally) { r.Logins++; r.times = append(r.times, took) }, nil)
+	l.count(func(r *tally) { r.Logins++; r.times = append(r.times, took); r.workers[c.pid]++ }, nil)
 }
 
 func (l *load) count(add func(*tally), err error) {
