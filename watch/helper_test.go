@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -61,7 +63,7 @@ func TestMain(m *testing.M) {
 // request asks the spawner for one thing.
 type request struct {
 	ID   int
-	Op   string   // hold, stop, wait, loop, endloop, run, daemon, lock, unlock
+	Op   string   // hold, stop, wait, loop, endloop, run, daemon, lock, unlock, halt, goon
 	Path string   // what to execute or to lock
 	Args []string // of run: the command; of daemon: the environment
 	PID  int      // of stop and wait: the process; of endloop: the loop
@@ -234,6 +236,7 @@ type server struct {
 	processes map[int]*os.Process
 	loops     map[int]*loopState
 	locks     map[string]*os.File
+	halted    map[int]*loopState
 }
 
 type loopState struct {
@@ -252,7 +255,7 @@ func serveSpawner(from io.Reader, to io.Writer) {
 		panic(err)
 	}
 	s := &server{stdin: stdin, null: null, to: json.NewEncoder(to),
-		processes: map[int]*os.Process{}, loops: map[int]*loopState{}, locks: map[string]*os.File{}}
+		processes: map[int]*os.Process{}, loops: map[int]*loopState{}, locks: map[string]*os.File{}, halted: map[int]*loopState{}}
 	requests := json.NewDecoder(from)
 	for {
 		var r request
@@ -281,6 +284,15 @@ func (s *server) do(r request) (reply, error) {
 		return s.begin("/proc/self/exe", []string{"daemon"}, append(env, os.Environ()...))
 	case "stop", "wait":
 		return s.end(r)
+	case "halt":
+		return s.halt(r.Path)
+	case "goon":
+		s.mu.Lock()
+		l := s.halted[r.PID]
+		s.mu.Unlock()
+		close(l.stop)
+		answer := <-l.ended
+		return answer, nil
 	case "loop":
 		return s.loop(r.Path), nil
 	case "endloop":
@@ -327,6 +339,48 @@ func (s *server) end(r request) (reply, error) {
 	}
 	_, err := p.Wait()
 	return reply{PID: r.PID}, err
+}
+
+// halt executes path up to the first instruction of what stands there. "goon" lets it go on, and waits for
+// its end.
+func (s *server) halt(path string) (reply, error) {
+	l := &loopState{stop: make(chan struct{}), ended: make(chan reply, 1)}
+	type begun struct {
+		p   *os.Process
+		err error
+	}
+	began := make(chan begun)
+	go func() {
+		runtime.LockOSThread() // who starts a tracee is its tracer
+		defer runtime.UnlockOSThread()
+		p, err := os.StartProcess(path, []string{name}, &os.ProcAttr{Files: []*os.File{s.null}, Sys: &syscall.SysProcAttr{Ptrace: true}})
+		if err == nil {
+			_, err = syscall.Wait4(p.Pid, nil, 0, nil) // stopped by the exec
+		}
+		began <- begun{p, err}
+		if err != nil {
+			return
+		}
+		<-l.stop
+		err = syscall.PtraceDetach(p.Pid)
+		var r reply
+		state, werr := p.Wait()
+		if err = errors.Join(err, werr); err == nil && !state.Success() {
+			err = errors.New(state.String())
+		}
+		if err != nil {
+			r.Error = err.Error()
+		}
+		l.ended <- r
+	}()
+	b := <-began
+	if b.err != nil {
+		return reply{}, b.err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.halted[b.p.Pid] = l
+	return reply{PID: b.p.Pid}, nil
 }
 
 // run executes a program to its end.

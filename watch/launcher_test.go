@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -223,4 +224,32 @@ func TestPutBackOnFullDisk(t *testing.T) {
 	s.calls.on("launcher: write", nil)
 	eventually(t, "path is a launcher again", func() bool { return s.published(config.PublishLauncher) })
 	d.steady("1")
+}
+
+// A process that is the launcher yet when path is restored must still find what to execute, however long it
+// was not let on: restore waits for it.
+func TestRestoreWaitsForLaunchers(t *testing.T) {
+	t.Parallel()
+	s, d := launching(t)
+	halted := ask(t, request{Op: "halt", Path: s.path})
+	if halted.Error != "" {
+		t.Fatal(halted.Error)
+	}
+	restored := make(chan error, 1)
+	go func() {
+		_, err := d.Restore(t.Context(), name, false)
+		restored <- err
+	}()
+	eventually(t, "path is restored", func() bool { return holdsVersion(s.path, "1") && !s.published(config.PublishLauncher) })
+	select {
+	case err := <-restored:
+		t.Errorf("restore has not waited (%v)", err)
+		restored <- err
+	case <-time.After(launchMax / 4): // or it waits
+	}
+	if r := ask(t, request{Op: "goon", PID: halted.PID}); r.Error != "" {
+		t.Errorf("the launcher did not execute what path has become: %s", r.Error)
+	}
+	must(t, <-restored)
+	s.plain("1", 0)
 }

@@ -32,7 +32,7 @@ func (s *site) names(place string) []string {
 // privateNames is what relinkd uses of its private directory.
 func (s *site) privateNames() []string {
 	paths := []string{s.private() + "/imapd"}
-	for _, suffix := range []string{"pristine", "previous", "publish", "rotate", "aside", "out", "back", "before", "adopt"} {
+	for _, suffix := range []string{"pristine", "previous", "publish", "rotate", "aside", "out", "back", "before", "adopt", "launcher"} {
 		paths = append(paths, s.private()+"/imapd."+suffix)
 	}
 	for _, suffix := range []string{"new", "drifted"} {
@@ -160,10 +160,15 @@ func TestPlantedNames(t *testing.T) {
 		{"released", func(s *site) []string { return s.names("state")[3:4] }, watch.Released},
 		{"socket", func(s *site) []string { return s.names("run") }, ""},
 	} {
-		for _, kind := range kinds {
+		for i, kind := range kinds {
+			publish := []string{"symlink", "launcher"}[i%2]
+			if where.state == watch.Steady && i < 2 {
+				publish = "launcher" // where relinkd has the names of one planted in its way
+			}
 			t.Run(where.name+" "+kind, func(t *testing.T) {
 				t.Parallel()
 				s := newSite(t)
+				s.extra = fmt.Sprintf("publish = %q", publish)
 				s.makePlaces()
 				s.configure()
 				names := where.names(s)
@@ -228,8 +233,14 @@ func (s *site) live(d *daemon, state watch.State) {
 // pause, and without a umask that would help, does not manage to once.
 func TestStrangerAtEveryName(t *testing.T) {
 	needsRoot(t)
+	for _, publish := range []string{"symlink", "launcher"} {
+		t.Run(publish, func(t *testing.T) { strangerAtEveryName(t, publish) })
+	}
+}
+
+func strangerAtEveryName(t *testing.T, publish string) {
 	s := newSite(t)
-	s.extra = "rotation = \"interval\"\ninterval = \"5ms\""
+	s.extra = fmt.Sprintf("rotation = \"interval\"\ninterval = \"5ms\"\npublish = %q", publish)
 	s.configure()
 	d := s.start()
 	d.in(watch.Steady)
