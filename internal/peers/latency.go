@@ -65,6 +65,7 @@ func measureLatency(ctx context.Context, b *bench) ([]row, error) {
 		{what: what + "p50", limit: fmt.Sprintf("≤ %g ms", latencyMedian)},
 		{what: what + "p99", limit: fmt.Sprintf("≤ %g ms", latencyP99)},
 		{what: what + "the longest"},
+		{what: what + "histogram"},
 	}
 	logged, err := logRotations(ctx, b, s, c)
 	var not notMeasured
@@ -83,6 +84,7 @@ func measureLatency(ctx context.Context, b *bench) ([]row, error) {
 	limits[0].relinkd, limits[0].met = significant(logged.median())+" ms", verdict(logged.median() <= latencyMedian)
 	limits[1].relinkd, limits[1].met = significant(logged.quantile(0.99))+" ms", verdict(logged.quantile(0.99) <= latencyP99)
 	limits[2].relinkd = significant(logged.max()) + " ms"
+	limits[3].relinkd = logged.histogram("ms", 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 20)
 	return append(rows, limits...), nil
 }
 

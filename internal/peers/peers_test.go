@@ -81,7 +81,7 @@ func TestQuick(t *testing.T) {
 	t.Log("\n" + text)
 	for _, limit := range []string{
 		"≤ 1.30 ×", "≥ 8 × faster", "| census of 120 processes on 60 executables, allocations a process |", // census
-		"≤ 0.2 ms", "≤ 1 ms", "the longest", // exec event to moved link
+		"≤ 0.2 ms", "≤ 1 ms", "the longest", "histogram", // exec event to moved link
 		"≥ 10000", "1,000,000", // rotation
 		"≤ 1.50 ×", "no data", // clone
 		"≤ 0.5 s",               // upgrade
@@ -211,6 +211,9 @@ func TestSeries(t *testing.T) {
 		if math.Abs(test.got-test.want) > 1e-9 {
 			t.Errorf("%s is %v, want %v", test.name, test.got, test.want)
 		}
+	}
+	if got, want := (series{3, 0.1, 1, 1, 9, 2}).histogram("ms", 0.1, 1, 2, 2.5, 5), "≤ 0.1 ms: 1, ≤ 1 ms: 2, ≤ 2 ms: 1, ≤ 5 ms: 1, > 5 ms: 1"; got != want {
+		t.Errorf("the histogram is %q, want %q", got, want)
 	}
 	for seconds, want := range map[float64]string{0.0001234: "0.123 ms", 0.0123: "12.3 ms", 1.5: "1500 ms", 61: "61.0 s"} {
 		if got := duration(seconds); got != want {

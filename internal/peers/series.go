@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -37,6 +38,32 @@ func (s series) median() float64 {
 
 func (s series) max() float64 { return s.quantile(1) }
 func (s series) min() float64 { return s.quantile(0) }
+
+// histogram shows how many values lie below or at each limit and above the one before it; limits rise.
+func (s series) histogram(unit string, limits ...float64) string {
+	var parts []string
+	show := func(what string, n int) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s: %d", what, unit, n))
+		}
+	}
+	sorted := slices.Sorted(slices.Values(s))
+	below := 0
+	for _, limit := range limits {
+		end, _ := slices.BinarySearchFunc(sorted, limit, func(v, limit float64) int {
+			if v <= limit {
+				return -1
+			}
+			return 1
+		})
+		show(fmt.Sprintf("≤ %g", limit), end-below)
+		below = end
+	}
+	if len(limits) > 0 {
+		show(fmt.Sprintf("> %g", limits[len(limits)-1]), len(sorted)-below)
+	}
+	return strings.Join(parts, ", ")
+}
 
 // over is s divided by t, round by round, so that what disturbed a round disturbed both.
 func (s series) over(t series) series {
