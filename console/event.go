@@ -7,13 +7,9 @@ import (
 	"relinkd/watch"
 )
 
-// Event is e in a line, whatever its length: when, of which target where several is true, and what.
-func (s Screen) Event(e watch.Event, several bool) string {
-	text := s.Paint(s.Clock(e.Time), Dim) + " "
-	if several && e.Target != "" && !strings.HasPrefix(e.Message, e.Target+": ") {
-		text += s.Clean(e.Target) + ": "
-	}
-	return text + s.Paint(s.Clean(e.Message), eventTone(e))
+// Event is e in a line, whatever its length: when, and what.
+func (s Screen) Event(e watch.Event) string {
+	return s.Paint(s.Clock(e.Time), Dim) + " " + s.Paint(s.Clean(e.Message), eventTone(e))
 }
 
 // eventTone is the colour of what has happened.
@@ -44,28 +40,34 @@ func last(events []watch.Event, target string, kind watch.EventKind) (watch.Even
 // history writes when and why t was last rotated and upgraded.
 func (s Screen) history(b *strings.Builder, t *watch.TargetStatus, events []watch.Event) {
 	if e, found := last(events, t.Name, watch.EventRotation); found {
-		s.row(b, "rotated", "%s: %s%s", s.When(e.Time), strings.TrimPrefix(e.Message, "rotated "), took(e))
+		s.row(b, "rotated", "%s: %s", s.When(e.Time), strings.TrimPrefix(e.Message, "rotated "))
 	}
 	if e, found := last(events, t.Name, watch.EventUpgrade); found {
-		s.row(b, "upgraded", "%s: %s%s", s.When(e.Time), e.Message, took(e))
+		s.row(b, "upgraded", "%s: %s", s.When(e.Time), s.upgrade(e))
 	}
+}
+
+// upgrade says from which generation to which one, or what was done instead.
+func (s Screen) upgrade(e watch.Event) string {
+	if e.To == "" {
+		return e.Message
+	}
+	text := e.To
+	if e.From != "" {
+		text = fmt.Sprintf("%s %s %s", e.From, s.Glyphs().Arrow, e.To)
+	}
+	if e.Seconds > 0 {
+		text += ", in " + lasted(e.Seconds)
+	}
+	return text
 }
 
 // lastErrorAt says when the last error was, where it is among events.
 func (s Screen) lastErrorAt(st *watch.Status, events []watch.Event) string {
 	for i := len(events) - 1; i >= 0; i-- {
-		e := events[i]
-		if e.Kind == watch.EventError && e.Message != "" && (strings.Contains(st.LastError, e.Message) || strings.Contains(e.Message, st.LastError)) {
+		if e := events[i]; e.Kind == watch.EventError && e.Reason != "" && strings.Contains(st.LastError, e.Reason) {
 			return ", " + s.When(e.Time)
 		}
 	}
 	return ""
-}
-
-// took says how long what has happened took, if the message does not.
-func took(e watch.Event) string {
-	if e.Seconds <= 0 || strings.Contains(e.Message, "took") {
-		return ""
-	}
-	return fmt.Sprintf(", in %s", lasted(e.Seconds))
 }

@@ -78,10 +78,11 @@ func imapd(n int) watch.TargetStatus {
 // past is what has happened before now.
 var past = []watch.Event{
 	{ID: 1, Time: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC), Target: "imapd", Kind: watch.EventUpgrade,
-		From: "11ab22cd33ef", To: "3f2a5c1be0d9", Seconds: 0.077, Message: "all 6 copies are of 3f2a5c1be0d9 now, and were of 11ab22cd33ef"},
+		From: "11ab22cd33ef", To: "3f2a5c1be0d9", Seconds: 0.077, Message: "/usr/lib/cyrus/bin/imapd leads to 6 copies of generation 3f2a5c1be0d9, made in 77ms"},
 	{ID: 2, Time: now.Add(-3 * time.Hour), Target: "imapd", Kind: watch.EventRotation, Reason: "threshold",
 		From: "imapd_001", To: "imapd_002", Seconds: 0.00014, Message: "rotated from imapd_001 to imapd_002 (threshold)"},
-	{ID: 3, Time: now.Add(-2 * time.Hour), Target: "imapd", Kind: watch.EventError, Message: "cannot clone imapd_017: no space left on device"},
+	{ID: 3, Time: now.Add(-2 * time.Hour), Target: "imapd", Kind: watch.EventError,
+		Reason: "cannot clone imapd_017: no space left on device", Message: "trying again: cannot clone imapd_017: no space left on device"},
 	{ID: 4, Time: now.Add(-19 * time.Second), Target: "imapd", Kind: watch.EventRotation, Reason: "threshold",
 		From: "imapd_002", To: "imapd_003", Seconds: 0.00012, Message: "rotated from imapd_002 to imapd_003 (threshold)"},
 	{ID: 5, Time: now.Add(-9 * time.Second), Target: "lmtpd", Kind: watch.EventRotation, Message: "rotated from lmtpd_001 to lmtpd_002 (operator)"},
@@ -101,7 +102,7 @@ func statuses() map[string]*watch.Status {
 		"troubled": {
 			Version: "1.2.3", Accounting: "census", AccountingReason: "census.events is off", UnreadableProcesses: 17,
 			ConfigError: "/etc/relinkd/relinkd.toml:3: target.imapd.copies: found 0, allowed: a whole number from 1 to 999\n/etc/relinkd/relinkd.toml:4: another\n",
-			LastError:   "cannot clone imapd_017: no space left on device",
+			LastError:   "imapd: cannot clone imapd_017: no space left on device",
 			Targets: []watch.TargetStatus{
 				{Name: "imapd", Path: "/x/imapd", Publish: "none", State: watch.Degraded, Reason: "/x/imapd is a directory",
 					Threshold: 200, Mark: 180, MaxCopies: 240},

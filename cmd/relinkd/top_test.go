@@ -63,6 +63,14 @@ func TestTopAtATerminal(t *testing.T) {
 	}
 }
 
+// Without a daemon there is nothing to show, and what to do is said as by other verbs.
+func TestTopWithoutADaemon(t *testing.T) {
+	site := newTopSite(t, "")
+	x := newTmux(t, 80, 24)
+	x.run("relinkd --config " + site.conf + " top")
+	x.wait("relinkd: no relinkd is running", "`relinkd run`", "ended with 4")
+}
+
 // Who may only look sees everything, and hears why nothing is rotated.
 func TestTopOfAnotherUser(t *testing.T) {
 	if os.Getuid() != 0 {
@@ -72,7 +80,7 @@ func TestTopOfAnotherUser(t *testing.T) {
 	site.start()
 	x := newTmux(t, 80, 24)
 	x.run("setpriv --reuid=65534 --regid=65534 --clear-groups " + site.program + " --config " + site.conf + " top")
-	x.wait("imapd (1 of 2): steady → imapd_001", "what has happened", "/bin/imapd is steady now")
+	x.wait("imapd (1 of 2): steady → imapd_001", "what has happened", "imapd is steady now")
 	x.press("r", "y")
 	x.wait("not rotated: this is for root alone: try again as root", "→ imapd_001")
 	x.press("q")

@@ -2,6 +2,7 @@ package top
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -203,7 +204,8 @@ func (m Model) logLines(t *watch.TargetStatus, n int) []string {
 	}
 	lines := []string{m.rule("what has happened")}
 	for _, e := range m.log.last(n-1, t.Name) {
-		lines = append(lines, m.screen.Event(e, false))
+		e.Message = strings.ReplaceAll(e.Message, filepath.Dir(t.Path)+"/", "") // a line is short
+		lines = append(lines, m.screen.Event(e))
 	}
 	if len(lines) == 1 {
 		lines = append(lines, m.screen.Paint("nothing yet", console.Dim))
