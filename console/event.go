@@ -40,7 +40,11 @@ func last(events []watch.Event, target string, kind watch.EventKind) (watch.Even
 // history writes when and why t was last rotated and upgraded.
 func (s Screen) history(b *strings.Builder, t *watch.TargetStatus, events []watch.Event) {
 	if e, found := last(events, t.Name, watch.EventRotation); found {
-		s.row(b, "rotated", "%s: %s", s.When(e.Time), strings.TrimPrefix(e.Message, "rotated "))
+		more := ""
+		if e.To != t.Current { // those of a storm are told of together, when it is over
+			more = ", and on since"
+		}
+		s.row(b, "rotated", "%s: %s%s", s.When(e.Time), strings.TrimPrefix(e.Message, "rotated "), more)
 	}
 	if e, found := last(events, t.Name, watch.EventUpgrade); found {
 		s.row(b, "upgraded", "%s: %s", s.When(e.Time), s.upgrade(e))

@@ -174,6 +174,15 @@ func TestStatusColours(t *testing.T) {
 	}
 }
 
+// The last rotation that was told of need not be the last one.
+func TestStatusInAStorm(t *testing.T) {
+	st := statuses()["healthy"]
+	st.Targets[0].Current = "imapd_004"
+	if text, want := screen(100, true).Status(st, past), "from imapd_002 to imapd_003 (threshold), and on since\n"; !strings.Contains(text, want) {
+		t.Errorf("%q is missing in\n%s", want, text)
+	}
+}
+
 // What others have named is shown and does nothing.
 func TestStatusOfHostileNames(t *testing.T) {
 	st := &watch.Status{Version: "1\x1b]0;x\a", Accounting: "netlink", LastError: "cannot open \x1b[2Jx\r\ny", Targets: []watch.TargetStatus{{
