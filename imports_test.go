@@ -40,7 +40,7 @@ var rules = map[string]rule{
 	"console/top":           {[]string{"console", "watch"}, []string{ansi, "charm.land/bubbletea/v2", "github.com/charmbracelet/colorprofile"}, "it shows what it is told and asks through an interface; not lipgloss, which runs tmux before main"},
 	"console":               {[]string{"watch"}, []string{ansi}, "it puts into words what it is given, and asks nobody; of watch it takes the documents"},
 	"control/page":          {nil, []string{}, "it hands out what is embedded in it; a browser does the asking"},
-	"demo":                  {[]string{"control", "fsys", "internal/standin", "watch"}, nil, "it runs relinkd from outside, as an administrator does; of watch it takes the status document"},
+	"demo":                  {[]string{"console", "control", "fsys", "internal/standin", "watch"}, nil, "it runs relinkd from outside, as an administrator does; of watch it takes the status document"},
 	"cmd/relinkd":           {[]string{"config", "console", "console/top", "control", "demo", "doctor", "internal/journal", "internal/manual", "packaging", "watch"}, nil, "it puts the parts together; what acts is reached through watch alone"},
 	"packaging":             {nil, []string{}, "it is what packages hold beside the program"},
 	"internal/journal":      {[]string{"watch"}, []string{"github.com/coreos/go-systemd/v22/journal", zerolog}, "it passes on what is logged, and knows nothing but its kinds"},

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"relinkd/console"
 	"relinkd/control"
 )
 
@@ -33,12 +34,12 @@ const MinSeconds = 3
 
 // Options says how to demonstrate.
 type Options struct {
-	Seconds  int       // of load, MinSeconds at least
-	JSON     bool      // write the Summary as JSON to Out and nothing else
-	Out      io.Writer // takes the live view and the summary
-	Terminal bool      // Out is a terminal: redraw in place instead of a line a second
-	Width    int       // of the terminal, in columns
-	Relinkd  string    // path of the relinkd program, which is run as a child process
+	Seconds  int            // of load, MinSeconds at least
+	JSON     bool           // write the Summary as JSON to Out and nothing else
+	Out      io.Writer      // takes the live view and the summary
+	Terminal bool           // Out is a terminal: redraw in place instead of a line a second
+	Screen   console.Screen // what that terminal can show
+	Relinkd  string         // path of the relinkd program, which is run as a child process
 }
 
 // Run demonstrates until the time is up, writes the summary to o.Out and returns it, together with
@@ -116,7 +117,7 @@ func newScreen(o Options) screen {
 	case o.JSON:
 		return silent{}
 	case o.Terminal && os.Getenv("TERM") != "dumb":
-		return &terminal{out: o.Out, width: o.Width, colour: os.Getenv("NO_COLOR") == ""}
+		return &terminal{out: o.Out, screen: o.Screen}
 	default:
 		return &plain{out: o.Out}
 	}

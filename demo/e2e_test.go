@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"relinkd/console"
 )
 
 // nobody is the uid and gid that Linux gives to nobody in particular.
@@ -135,14 +137,13 @@ func whole(t *testing.T, program string, uid uint32) {
 func onTerminal(t *testing.T, program string) {
 	scratchHome(t)
 	t.Setenv("TERM", "xterm")
-	t.Setenv("NO_COLOR", "1")
 	var out bytes.Buffer
-	s, err := Run(context.Background(), Options{Seconds: 3, Out: &out, Terminal: true, Width: 80, Relinkd: program})
+	s, err := Run(context.Background(), Options{Seconds: 3, Out: &out, Terminal: true, Screen: console.Screen{Width: 80}, Relinkd: program})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	for _, want := range []string{
-		hideCursor, showCursor, "standin -> standin_001, steady, 0 of 3 s", "> 001 ", "upgrade: all copies",
+		hideCursor, showCursor, "standin -> standin_001, steady, 0 of 3 s", ">001 ", "upgrade: all copies",
 		fmt.Sprintf("restored    the packaged file is back, inode %d\n", s.RestoredInode),
 	} {
 		if !strings.Contains(out.String(), want) {

@@ -3,13 +3,14 @@ package demo
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/google/go-cmp/cmp"
 
+	"relinkd/console"
 	"relinkd/watch"
 )
 
@@ -21,7 +22,7 @@ func picture(n int) frame {
 	}
 	for i := range n {
 		t.Copies = append(t.Copies, watch.CopyStatus{
-			Name: fmt.Sprintf("standin_%03d", i+1), Number: i + 1, Processes: 12 * i,
+			Name: fmt.Sprintf("standin_%03d", i+1), Number: i + 1, Processes: 12 * i, Verified: true,
 		})
 	}
 	return frame{
@@ -32,18 +33,18 @@ func picture(n int) frame {
 }
 
 func TestTerminalPicture(t *testing.T) {
-	s := &terminal{width: 42}
+	s := &terminal{screen: console.Screen{Width: 42}}
 	want := []string{
 		"standin -> standin_002, steady, 4 of 10 s",
 		"/tmp/x/standin",
-		"240 processes, 61 new a second,",
-		"3 of an older version, 500 spawns,",
-		"0 failed, 7 rotations, highest 25 of 30",
+		"240 processes, 61 new a second, 3 of an",
+		"older version, 500 spawns, 0 failed, 7",
+		"rotations, highest 25 of 30",
 		"",
-		"  001 .........................|......   0",
-		"> 002 ############.............|......  12",
-		"  003 #########################|......  24",
-		"  004 ################################  36",
+		" 001 .........................|......   0",
+		">002 ############.............|......  12",
+		" 003 #########################|......  24",
+		" 004 ################################  36!",
 		"",
 		"  4.0 s  upgrade: a new version",
 	}
@@ -53,13 +54,12 @@ func TestTerminalPicture(t *testing.T) {
 }
 
 func TestTerminalColours(t *testing.T) {
-	s := &terminal{width: 40, colour: true}
+	s := &terminal{screen: console.Screen{Width: 40, Colour: true}}
 	all := strings.Join(s.compose(picture(4)), "\n")
 	for _, want := range []string{
-		bold + ">" + normal,
-		green + strings.Repeat("#", 12) + normal,
-		yellow + strings.Repeat("#", 24) + normal,
-		red + strings.Repeat("#", 30) + normal,
+		s.screen.Paint(">002", console.Strong),
+		s.screen.Paint(strings.Repeat("#", 12), console.Good),
+		s.screen.Paint(strings.Repeat("#", 30), console.Bad),
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is missing in\n%s", want, all)
@@ -68,14 +68,13 @@ func TestTerminalColours(t *testing.T) {
 }
 
 func TestTerminalStaysInside(t *testing.T) {
-	sequence := regexp.MustCompile("\x1b\\[[0-9;]*m")
 	for _, n := range []int{0, 1, 12, 13, 24} {
 		for _, width := range []int{1, 9, 20, 33, 40, 80, 81, 200} {
-			s := &terminal{width: width, colour: true}
+			s := &terminal{screen: console.Screen{Width: width, Colour: true}}
 			lines := s.compose(picture(n))
 			for _, line := range lines {
-				if text := sequence.ReplaceAllString(line, ""); len([]rune(text)) > width && width >= 20 {
-					t.Errorf("%d copies, %d columns: %d in %q", n, width, len(text), text)
+				if w := ansi.StringWidth(line); w > width {
+					t.Errorf("%d copies, %d columns: %d in %q", n, width, w, line)
 				}
 			}
 			if width >= 80 && len(lines) > 24 {
@@ -87,7 +86,7 @@ func TestTerminalStaysInside(t *testing.T) {
 
 func TestTerminalRedrawsInPlace(t *testing.T) {
 	var out bytes.Buffer
-	s := &terminal{out: &out, width: 80}
+	s := &terminal{out: &out, screen: console.Screen{Width: 80}}
 	s.draw(picture(3))
 	first := strings.Count(out.String(), "\n")
 	out.Reset()
@@ -134,13 +133,8 @@ func TestPlainIsALineASecond(t *testing.T) {
 
 func TestScreenFitsTheOutput(t *testing.T) {
 	t.Setenv("TERM", "xterm")
-	t.Setenv("NO_COLOR", "")
-	if s, ok := newScreen(Options{Terminal: true, Width: 70}).(*terminal); !ok || !s.colour || s.width != 70 {
+	if s, ok := newScreen(Options{Terminal: true, Screen: console.Screen{Width: 70}}).(*terminal); !ok || s.screen.Width != 70 {
 		t.Errorf("on a terminal: %+v", s)
-	}
-	t.Setenv("NO_COLOR", "1")
-	if s, ok := newScreen(Options{Terminal: true}).(*terminal); !ok || s.colour {
-		t.Errorf("with NO_COLOR: %+v", s)
 	}
 	t.Setenv("TERM", "dumb")
 	if s, ok := newScreen(Options{Terminal: true}).(*plain); !ok {

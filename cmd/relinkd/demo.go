@@ -28,13 +28,13 @@ removes everything that it made.`,
 			if err != nil {
 				return fmt.Errorf("cannot find out where this program is: %v", err)
 			}
-			width, terminal := terminalWidth(a.out)
+			_, terminal := terminalWidth(a.out)
 			_, err = demo.Run(cmd.Context(), demo.Options{
 				Seconds:  seconds,
 				JSON:     asJSON,
 				Out:      a.out,
 				Terminal: terminal,
-				Width:    width,
+				Screen:   a.screen(),
 				Relinkd:  self,
 			})
 			return err
