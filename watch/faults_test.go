@@ -324,12 +324,12 @@ func (r *rehearsal) ends() {
 	if r.check != nil {
 		r.check(r.site)
 	}
+	r.d.stop() // it may be saving
 	for _, file := range r.names(r.cfg.State.Dir) {
 		if !slices.Contains([]string{lockName, name + ".json", name + ".json.synced", name + suffixRestart}, file) {
 			r.t.Errorf("%s is left in the state directory", file)
 		}
 	}
-	r.d.stop()
 }
 
 // well reports whether the version installed last is in force and nothing else is left, as inForce

@@ -61,7 +61,9 @@ func (t *target) verify(done func(TargetVerification, error)) {
 			done(found, err)
 			return
 		}
-		found.Copies = append(found.Copies, CopyFinding{Name: base, Problem: t.launcherProblem(at)})
+		if problem := t.launcherProblem(at); problem != "" {
+			found.Copies = append(found.Copies, CopyFinding{Name: base, Problem: problem})
+		}
 	}
 	t.off(func() func() {
 		var err error
@@ -82,9 +84,12 @@ func (t *target) verify(done func(TargetVerification, error)) {
 	})
 }
 
-// launcherProblem says why at, which stands at path, is not relinkd's launcher, "" when it is.
+// launcherProblem says what is wrong with our launcher at path, "" for nothing, and where something else
+// stands there: that is a new source or, for the status to tell, what it should not be.
 func (t *target) launcherProblem(at linker.Standing) string {
 	switch {
+	case at.Kind != linker.Ours:
+		return ""
 	case !t.link.Fits(at):
 		return "is not relinkd's launcher of " + t.link.PrivateLink()
 	case !at.SameAccess(t.src.Info()):

@@ -3,6 +3,7 @@ package install
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -65,7 +66,9 @@ func checkLauncher(f *os.File, size int64) error {
 		return nil
 	}
 	content := make([]byte, size)
-	if _, err := f.ReadAt(content, 0); err != nil {
+	if _, err := f.ReadAt(content, 0); err == io.EOF {
+		return fmt.Errorf("%s: %w: it became shorter", f.Name(), ErrTruncated)
+	} else if err != nil {
 		return fmt.Errorf("%s cannot be read: %w", f.Name(), err)
 	}
 	if path, is := launcher.Executes(content); is {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"relinkd/linker/launcher"
 )
 
 // judge opens path as a caller does and asks Complete.
@@ -36,6 +38,11 @@ func TestComplete(t *testing.T) {
 			t.Cleanup(func() { f.Close() })
 		}, "open for writing", true},
 		{"script", func(t *testing.T, path string) { place(t, path, []byte("#!/bin/sh\n")) }, "is a script", false},
+		{"a launcher", func(t *testing.T, path string) {
+			content, err := launcher.New("/opt/.relinkd/imapd")
+			check(t, err)
+			place(t, path, content)
+		}, "is relinkd's launcher of /opt/.relinkd/imapd, not a program", false},
 		{"not executable", func(t *testing.T, path string) { check(t, os.Chmod(path, 0o644)) }, "try: chmod 755 ", false},
 		{"writable by group", func(t *testing.T, path string) { check(t, os.Chmod(path, 0o775)) }, "try: chmod go-w ", false},
 		{"writable by others", func(t *testing.T, path string) { check(t, os.Chmod(path, 0o757)) }, "try: chmod go-w ", false},
