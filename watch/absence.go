@@ -110,27 +110,6 @@ func (t *target) reclaim(o observation) error {
 	return t.save()
 }
 
-// refit puts what publish asks for at path, in place of one of ours that is something else.
-func (t *target) refit(o observation) error {
-	t.newLink()
-	if err := t.link.Reclaim(o.view.Path); err != nil {
-		return err
-	}
-	t.did(Event{Kind: EventManage, Reason: "published anew"}, "%s is a %s to %s now", t.cfg.Path, t.form(), t.link.PrivateLink())
-	return t.save()
-}
-
-// access gives all copies the mode and the owner that somebody has set on our launcher, for that is whom
-// it was meant for. What is refused is taken back, and set-id bits are kept from the launcher itself: by
-// another launcher.
-func (t *target) access(o observation) error {
-	at := o.view.Path
-	if refused, err := t.applyToAll(at.Info, t.base()); err != nil || !refused && at.SameAccess(t.src.Info()) {
-		return err
-	}
-	return t.refit(o)
-}
-
 // unwound reports whether our link at path is the package manager's backup of one, made before the
 // present pristine was published. Then it has taken that upgrade back. A backup made since belongs to
 // an upgrade that was never published: the pristine is what was in force before that one.

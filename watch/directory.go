@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
@@ -66,14 +65,6 @@ func (t *target) open() error {
 	t.link.Announce(t.saveOrWarn)
 	t.recallPut()
 	return nil
-}
-
-// form is what path is to become, where it is to become ours.
-func (t *target) form() linker.Form {
-	if t.cfg.Publish == config.PublishLauncher {
-		return linker.Launcher
-	}
-	return linker.Symlink
 }
 
 // recallPut tells link what an earlier run last put at path, if the manifest still knows.

@@ -45,10 +45,9 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 		d := decide(o)
 		t.become(d.state, d.reason)
 		if d.state == Absent && d.step == stepNone {
-			err = t.sweep()
-		}
-		if err != nil {
-			return t.giveUp(err)
+			if err := t.sweep(); err != nil {
+				return t.giveUp(err)
+			}
 		}
 		if d.step == stepNone || d.step == stepWait || t.job != nil {
 			t.rest(now, d, o)

@@ -315,17 +315,6 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 	return t.save()
 }
 
-// renewLauncher makes the launcher anew where all copies were: Cyrus's workers look at that alone, and would
-// stay on the copies that were replaced.
-func (t *target) renewLauncher() error {
-	at, err := t.link.Look()
-	if err != nil || !at.IsLauncher() {
-		return err
-	}
-	t.newLink()
-	return t.link.Reclaim(at)
-}
-
 // leads names what processes execute.
 func (t *target) leads() string {
 	if t.cfg.Publish == config.PublishNone {

@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
 	"relinkd/config"
-	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
 	"relinkd/watch/install"
@@ -107,25 +105,6 @@ func (t *target) undo(force bool, r *Report) error {
 	}
 	r.Done = append(r.Done, fmt.Sprintf(what, t.cfg.Path, at.Info.Ino))
 	return t.clearAway(force, r)
-}
-
-// How long a launcher that is no longer at path may take to execute the private link: the least from
-// its own exec, and the most that a restore waits for those that are seen.
-const (
-	launchGrace = 50 * time.Millisecond
-	launchMax   = 2 * time.Second
-)
-
-// letLaunch waits until no process is a launcher any more: the private link, which leads to path by now,
-// must be there for as long. One that is stopped, or not let on for so long, is left to exit with 75.
-func (t *target) letLaunch(launcher fsys.ID) {
-	t.follower.Set([]fsys.ID{launcher})
-	for end := time.Now().Add(launchMax); time.Now().Before(end); {
-		time.Sleep(launchGrace)
-		if err := t.table.Take(); err != nil || t.follower.Counts().Of(launcher) == 0 {
-			return
-		}
-	}
 }
 
 // wasManaged reports whether anything of ours stands at path or beside it.

@@ -12,7 +12,6 @@ import (
 
 	"relinkd/config"
 	"relinkd/fsys"
-	"relinkd/linker"
 	"relinkd/pool"
 )
 
@@ -82,20 +81,6 @@ func (t *target) verify(done func(TargetVerification, error)) {
 		}
 		return func() { t.verified(v, found, err) }
 	})
-}
-
-// launcherProblem says what is wrong with our launcher at path, "" for nothing, and where something else
-// stands there: that is a new source or, for the status to tell, what it should not be.
-func (t *target) launcherProblem(at linker.Standing) string {
-	switch {
-	case at.Kind != linker.Ours:
-		return ""
-	case !t.link.Fits(at):
-		return "is not relinkd's launcher of " + t.link.PrivateLink()
-	case !at.SameAccess(t.src.Info()):
-		return "has another mode or owner than its source"
-	}
-	return ""
 }
 
 // look finds out what stands there without changing anything.
