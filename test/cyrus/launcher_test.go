@@ -195,13 +195,15 @@ func launchedUpgrade(t *testing.T, l *lab) {
 
 	d.verb(0, "manage", "imapd")
 	d.await("imapd", watch.Steady)
-	if _, err := apt("remove", "-y", "cyrus-imapd"); err != nil {
-		t.Fatal(err)
-	}
-	d.await("imapd", watch.Absent)
-	for _, name := range append(copies(t, imapdPath), imapdPath, binDir+"/.relinkd") {
-		if exists(name) {
-			t.Errorf("%s is still there after the package was removed", name)
+	for _, verb := range []string{"remove", "purge"} {
+		if _, err := apt(verb, "-y", "cyrus-imapd"); err != nil {
+			t.Fatal(err)
+		}
+		d.await("imapd", watch.Absent)
+		for _, name := range append(copies(t, imapdPath), imapdPath, binDir+"/.relinkd") {
+			if exists(name) {
+				t.Errorf("%s is still there after apt-get %s", name, verb)
+			}
 		}
 	}
 	l.host.install(t, l.host.cyrusAt(olderCyrus)...)
