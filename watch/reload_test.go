@@ -262,3 +262,34 @@ func TestReloadNeedsRestart(t *testing.T) {
 	said(t, r.Warnings, "state.dir: needs a restart")
 	d.steady("1")
 }
+
+// A copy that is no longer wanted is not removed before a process that has looked its path up while the
+// link still led there has had its time to execute it.
+func TestUnwantedCopyStaysForAMoment(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *config.Target) { c.Copies, c.MaxCopies = 3, 3 })
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	_, err := d.Rotate(t.Context(), name, 3)
+	must(t, err)
+	var left, removed atomic.Int64 // since began
+	began := time.Now()
+	s.calls.on("rotate: rename", func(string) error {
+		left.CompareAndSwap(0, int64(time.Since(began)))
+		return nil
+	})
+	s.calls.on("remove: copy", func(path string) error {
+		if path == s.copy(3) {
+			removed.CompareAndSwap(0, int64(time.Since(began)))
+		}
+		return nil
+	})
+	end := execLoop(t, s.path) // so that the counts are looked at all the time
+	d.retarget(func(c *config.Target) { c.Copies, c.MaxCopies = 2, 2 })
+	eventually(t, "copy 3 is removed", func() bool { return lstat(t, s.copy(3)).ID.IsZero() })
+	end()
+	if stayed := time.Duration(removed.Load() - left.Load()); left.Load() == 0 || stayed < execGrace {
+		t.Errorf("the copy was removed %v after the link had left it, want %v at least", stayed, execGrace)
+	}
+}
