@@ -25,6 +25,13 @@ func (s Screen) Plan(p *watch.Plan) string {
 	return b.String()
 }
 
+// TakeOver is, for people, what managing a target would do, before they are asked whether it should be.
+func (s Screen) TakeOver(p *watch.TargetPlan) string {
+	var b strings.Builder
+	s.targetPlan(&b, p)
+	return b.String()
+}
+
 func (s Screen) targetPlan(b *strings.Builder, t *watch.TargetPlan) {
 	title := fmt.Sprintf("nothing to do (%s)", t.State)
 	tone := StateTone(t.State)

@@ -57,6 +57,19 @@ func (c *Client) Plan(ctx context.Context) (*watch.Plan, error) {
 	return look[watch.Plan](ctx, c, verbPlan)
 }
 
+// PlanManage is what the daemon would do if it were told to manage target.
+func (c *Client) PlanManage(ctx context.Context, target string) (*watch.TargetPlan, error) {
+	if target == "" {
+		return nil, errUnnamed
+	}
+	ctx, cancel := looking(ctx)
+	defer cancel()
+	return ask[watch.TargetPlan](ctx, c, http.MethodGet, url.URL{Path: requestPath(verbPlan, target)}, nil)
+}
+
+// errUnnamed keeps a target without a name from being all of them.
+var errUnnamed = &textError{"no target has an empty name: `relinkd status` lists them", watch.ErrNoTarget}
+
 // Events is what the daemon keeps of a target, or of all and of itself for "", since the event with the
 // ID after.
 func (c *Client) Events(ctx context.Context, target string, after uint64) ([]watch.Event, error) {
@@ -134,7 +147,7 @@ func looking(ctx context.Context) (context.Context, context.CancelFunc) {
 // change asks for a change of one target. No name is no target, and never means all.
 func change(ctx context.Context, c *Client, v verb, target string, body any) (*watch.Report, error) {
 	if target == "" {
-		return nil, &textError{"no target has an empty name: `relinkd status` lists them", watch.ErrNoTarget}
+		return nil, errUnnamed
 	}
 	return ask[watch.Report](ctx, c, http.MethodPost, url.URL{Path: requestPath(v, target)}, body)
 }

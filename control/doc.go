@@ -8,6 +8,7 @@
 //	GET  /v1/status                     watch.Status
 //	GET  /metrics                       metrics for Prometheus
 //	GET  /v1/plan                       watch.Plan
+//	GET  /v1/targets/TARGET/plan        watch.TargetPlan, what manage would do
 //	GET  /v1/events?target=&after=      {"events":[watch.Event …]}; with "Accept: text/event-stream" as
 //	                                    server-sent events, first those that are kept, then as they happen
 //	POST /v1/verify                     watch.Verification of all targets

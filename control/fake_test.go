@@ -116,6 +116,13 @@ func (f *fake) Follow(ctx context.Context, target string, after uint64, tell fun
 	}
 }
 
+func (f *fake) PlanManage(ctx context.Context, target string) (*watch.TargetPlan, error) {
+	if err := f.call(ctx, "plan %q", target); err != nil {
+		return nil, err
+	}
+	return &watch.TargetPlan{Target: target, Steps: []string{"publish"}}, nil
+}
+
 func (f *fake) Verify(ctx context.Context, target string) (*watch.Verification, error) {
 	if err := f.call(ctx, "verify %q", target); err != nil {
 		return nil, err

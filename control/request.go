@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,7 +39,7 @@ const (
 // request is one decoded request. Fields that its verb has no use for are zero.
 type request struct {
 	verb   verb
-	target string // "" with verbVerify and verbEvents means all
+	target string // "" with verbVerify and verbEvents means all; with verbPlan it is to be managed
 	after  uint64 // verbEvents
 	force  bool   // verbRestore
 	to     int    // verbRotate; 0 leaves the choice to the policy
@@ -152,9 +153,12 @@ type (
 func route(method, path string) (request, error) {
 	if rest, ok := strings.CutPrefix(path, targetPrefix); ok {
 		// A target's name holds no slash, but what the client sends may: the last one counts.
-		if i := strings.LastIndexByte(rest, '/'); i > 0 && method == http.MethodPost {
-			switch v := verb(rest[i+1:]); v {
-			case verbManage, verbRestore, verbRotate, verbReclone, verbAdopt, verbVerify:
+		if i := strings.LastIndexByte(rest, '/'); i > 0 {
+			switch v := verb(rest[i+1:]); {
+			case method == http.MethodGet && v == verbPlan:
+				return request{verb: v, target: rest[:i]}, nil
+			case method != http.MethodPost:
+			case slices.Contains([]verb{verbManage, verbRestore, verbRotate, verbReclone, verbAdopt, verbVerify}, v):
 				return request{verb: v, target: rest[:i]}, nil
 			}
 		}

@@ -180,6 +180,9 @@ func (s *Server) do(ctx context.Context, req request) (any, error) {
 	case verbStatus:
 		return s.svc.Status(ctx)
 	case verbPlan:
+		if req.target != "" {
+			return s.svc.PlanManage(ctx, req.target)
+		}
 		return s.svc.Plan(ctx)
 	case verbEvents:
 		events, err := s.svc.Events(ctx, req.target, req.after)

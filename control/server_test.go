@@ -36,6 +36,13 @@ func TestEveryVerbReachesTheService(t *testing.T) {
 	if err != nil || !plan.Changes() {
 		t.Errorf("plan: %+v, %v", plan, err)
 	}
+	manage, err := c.PlanManage(ctx, "ä/b")
+	if err != nil || manage.Target != "ä/b" || len(manage.Steps) != 1 {
+		t.Errorf("plan of manage: %+v, %v", manage, err)
+	}
+	if _, err := c.PlanManage(ctx, ""); !errors.Is(err, watch.ErrNoTarget) {
+		t.Errorf("plan of managing nothing: %v", err)
+	}
 	v, err := c.Verify(ctx, "imapd")
 	if err != nil || v.Targets[0].Target != "imapd" {
 		t.Errorf("verify: %+v, %v", v, err)
@@ -69,7 +76,7 @@ func TestEveryVerbReachesTheService(t *testing.T) {
 		got[call] = true
 	}
 	want := map[string]bool{
-		"status": true, "plan": true, `verify "imapd"`: true, `verify ""`: true, `manage "imapd"`: true,
+		"status": true, "plan": true, `plan "ä/b"`: true, `verify "imapd"`: true, `verify ""`: true, `manage "imapd"`: true,
 		`restore "imapd" true`: true, `rotate "imapd" 17`: true, `reclone "imapd"`: true,
 		`adopt "imapd" "/opt/ä b?#%2F"`: true, "reload": true,
 	}

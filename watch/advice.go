@@ -24,7 +24,7 @@ func advise(err error) string {
 	case errors.Is(failed, unix.EDQUOT):
 		try = fmt.Sprintf("raise the quota that holds for %s, or remove files", dir)
 	case errors.Is(failed, unix.EROFS):
-		try = fmt.Sprintf("mount the file system of %s writable; if it is so for others, relinkd's own sandbox is in the way: name the directory in ReadWritePaths= of relinkd.service and restart that", dir)
+		try = fmt.Sprintf("mount the file system of %s writable; if others can write there, relinkd's own sandbox is in the way: put the lines [Service] and ReadWritePaths=-%s into /etc/systemd/system/relinkd.service.d/%s.conf, then: systemctl daemon-reload && systemctl restart relinkd", dir, dir, filepath.Base(dir))
 	case errors.Is(failed, unix.EIO):
 		try = "look into the kernel's log: the disk may be failing"
 	default:

@@ -81,6 +81,9 @@ func (t *target) clean() error {
 		return err
 	}
 	t.cleaned = true
+	if err := t.forgetRestart(); err != nil {
+		t.log.Warn().Err(err).Msg("the next directory made anew may not be written to")
+	}
 	if t.src == nil || t.spoiled { // that the pristine is not what it was is known by the manifest alone
 		return nil
 	}
@@ -144,7 +147,10 @@ func (t *target) become(state State, reason string) {
 }
 
 func (t *target) becomeReleased() {
-	t.become(Released, fmt.Sprintf("not managed by an operator's word: relinkd manage %s", t.name))
+	if t.status != Released && t.active {
+		t.log.Info().Msgf("not managed: to begin, say relinkd manage %s", t.name)
+	}
+	t.become(Released, fmt.Sprintf("not managed: to begin, say relinkd manage %s", t.name))
 }
 
 // observe gathers what a decision rests on. It opens and loads what is needed first.

@@ -127,6 +127,15 @@ func (t *target) askedRestart() (fsys.ID, error) {
 	return id, err
 }
 
+// forgetRestart is for when the install directory could be written to: should it be made again, a new start
+// may be asked for again, even if the new directory gets the inode of the old one.
+func (t *target) forgetRestart() error {
+	if _, err := t.state.Lstat(t.name + suffixRestart); fsys.NotExist(err) {
+		return nil
+	}
+	return t.state.Unlink("restart: forget", t.name+suffixRestart)
+}
+
 // askRestart remembers that a new start was asked for because of dir.
 func (t *target) askRestart(dir fsys.ID) error {
 	data, err := json.Marshal(dir)

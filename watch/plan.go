@@ -42,6 +42,25 @@ func (t *target) plan() (TargetPlan, error) {
 	return p, nil
 }
 
+// planManage is what managing the target would do now, as far as it is not managed already. It changes
+// nothing; ErrRefused is what manage would fail with.
+func (t *target) planManage() (TargetPlan, error) {
+	released, takeOver := t.released, t.takeOver
+	t.released, t.takeOver = false, true
+	defer func() {
+		t.released, t.takeOver = released, takeOver
+		if released {
+			t.unload() // nothing is held open of what is not managed
+		}
+	}()
+	p, err := t.plan()
+	if err == nil && p.State == Absent && released {
+		p.Steps = []string{fmt.Sprintf("wait until something is installed at %s", t.cfg.Path)}
+		p.Keeps = []string{}
+	}
+	return p, err
+}
+
 // planCopies refuses what cloning would refuse.
 func (t *target) planCopies() error {
 	p := t.pool

@@ -34,6 +34,20 @@ func (w *Watcher) Plan(ctx context.Context) (*Plan, error) {
 	return p, errors.Join(failed...)
 }
 
+// PlanManage tells what Manage would do now.
+func (w *Watcher) PlanManage(ctx context.Context, target string) (*TargetPlan, error) {
+	l, err := w.find(target)
+	if err != nil {
+		return nil, err
+	}
+	var p TargetPlan
+	var perr error
+	if err := l.do(ctx, l.gone, func() { p, perr = l.planManage() }); err != nil {
+		return nil, err
+	}
+	return &p, perr
+}
+
 // Verify checks every copy of one target, or of all, against its source.
 func (w *Watcher) Verify(ctx context.Context, target string) (*Verification, error) {
 	loops, err := w.each(target)

@@ -157,7 +157,8 @@ func (v *Verification) Problems() int {
 type Service interface {
 	Status(ctx context.Context) (*Status, error)
 	Plan(ctx context.Context) (*Plan, error)
-	Verify(ctx context.Context, target string) (*Verification, error) // target "" means all
+	PlanManage(ctx context.Context, target string) (*TargetPlan, error) // what Manage would do
+	Verify(ctx context.Context, target string) (*Verification, error)   // target "" means all
 
 	// Events is what is kept of a target, or of all and the daemon itself for "", since the event with
 	// the ID after, in the order of IDs; 0 is for all that is kept, and so is an ID never given.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"relinkd/internal/standin"
+	"relinkd/watch"
 )
 
 // listenAsManager is systemd's end of the notification socket.
@@ -39,38 +41,111 @@ func listenAsManager(t *testing.T) func() string {
 	}
 }
 
-func TestManagerHearsOfReadyAndStop(t *testing.T) {
-	heard := listenAsManager(t)
+// fakeWork is a daemon that is ready when it is told so, and answers what it is told to.
+type fakeWork struct {
+	isReady chan struct{}
+	answers chan error
+	status  watch.Status
+}
+
+func newFakeWork() *fakeWork {
+	return &fakeWork{isReady: make(chan struct{}), answers: make(chan error)}
+}
+
+func (w *fakeWork) Ready() <-chan struct{} { return w.isReady }
+
+func (w *fakeWork) Answer(ctx context.Context) error {
+	select {
+	case err := <-w.answers:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("the loop of imapd does not answer: %w", context.Cause(ctx))
+	}
+}
+
+func (w *fakeWork) Status(context.Context) (*watch.Status, error) { return &w.status, nil }
+
+const looking = "STATUS=looking at what stands, and counting processes for the first time"
+
+// follow is a manager that follows w until the returned function is called.
+func follow(w work) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	ready, done := make(chan struct{}), make(chan struct{})
+	done := make(chan struct{})
 	go func() {
-		manager{zerolog.Nop()}.follow(ctx, ready)
+		newManager(zerolog.Nop()).follow(ctx, w)
 		close(done)
 	}()
-	close(ready)
-	if got := heard(); got != "READY=1" {
-		t.Errorf("heard %q", got)
+	return func() { cancel(); <-done }
+}
+
+func TestManagerHearsOfReadyAndStop(t *testing.T) {
+	heard := listenAsManager(t)
+	w := newFakeWork()
+	w.status.Targets = []watch.TargetStatus{
+		{Name: "imapd", State: watch.Steady, Processes: 7, Current: "imapd_002", Copies: make([]watch.CopyStatus, 3)},
+		{Name: "pop3d", State: watch.Degraded, Reason: "cannot clone:\nno room"},
 	}
-	cancel()
-	if got := heard(); got != "STOPPING=1" {
-		t.Errorf("heard %q", got)
+	stop := follow(w)
+	hears := func(want string) {
+		t.Helper()
+		if got := heard(); got != want {
+			t.Errorf("heard %q, want %q", got, want)
+		}
 	}
-	<-done
+	hears(looking)
+	close(w.isReady)
+	hears("STATUS=imapd: 7 processes on 3 copies, imapd_002 is current; pop3d: degraded, cannot clone: no room")
+	hears("READY=1")
+	stop()
+	hears("STOPPING=1")
 }
 
 func TestManagerHearsNoReadyBeforeItIsTrue(t *testing.T) {
 	heard := listenAsManager(t)
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	manager{zerolog.Nop()}.follow(ctx, make(chan struct{}))
+	stop := follow(newFakeWork())
+	if got := heard(); got != looking {
+		t.Errorf("heard %q", got)
+	}
+	stop()
 	if got := heard(); got != "STOPPING=1" {
 		t.Errorf("heard %q", got)
+	}
+}
+
+// A watchdog is fed after an answer, and only then.
+func TestWatchdogIsFedByAnswers(t *testing.T) {
+	heard := listenAsManager(t)
+	t.Setenv("WATCHDOG_USEC", "60000")
+	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
+	w := newFakeWork()
+	defer follow(w)()
+	close(w.isReady)
+	for _, want := range []string{looking, "STATUS=", "READY=1"} {
+		if got := heard(); got != want {
+			t.Fatalf("heard %q, want %q", got, want)
+		}
+	}
+	for range 3 {
+		w.answers <- nil
+		if got := heard(); got != "WATCHDOG=1" {
+			t.Fatalf("after an answer heard %q", got)
+		}
+	}
+	// What hangs is told, and nothing follows that: the next is for the answer that comes at last.
+	if got := heard(); got != "STATUS=the loop of imapd does not answer: not within 20ms" {
+		t.Fatalf("without an answer heard %q", got)
+	}
+	w.answers <- nil
+	for _, want := range []string{"STATUS=", "WATCHDOG=1"} {
+		if got := heard(); got != want {
+			t.Fatalf("heard %q, want %q", got, want)
+		}
 	}
 }
 
 func TestManagerHearsOfAReload(t *testing.T) {
 	heard := listenAsManager(t)
-	manager{zerolog.Nop()}.reloading()
+	newManager(zerolog.Nop()).reloading()
 	if got := heard(); !strings.HasPrefix(got, "RELOADING=1\nMONOTONIC_USEC=") || strings.HasSuffix(got, "=") {
 		t.Errorf("heard %q", got)
 	}
@@ -116,6 +191,8 @@ func TestDaemonTellsItsManager(t *testing.T) {
 			t.Fatalf("heard %q, want %q", got, want)
 		}
 	}
+	expect(looking)
+	expect("STATUS=imapd: ")
 	expect("READY=1")
 	cmd.Process.Signal(unix.SIGHUP)
 	expect("RELOADING=1\nMONOTONIC_USEC=")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"strings"
 
@@ -17,6 +18,7 @@ import (
 type app struct {
 	configFile string // --config
 	socket     string // --socket; "" leaves it to the configuration
+	in         io.Reader
 	out        io.Writer
 	errOut     io.Writer
 }
@@ -28,7 +30,7 @@ func run(args []string, out, errOut io.Writer) int {
 	defer restore()
 	context.AfterFunc(ctx, restore)
 
-	a := &app{out: out, errOut: errOut}
+	a := &app{in: os.Stdin, out: out, errOut: errOut}
 	root := a.rootCmd()
 	root.SetArgs(args)
 	root.SetOut(out)

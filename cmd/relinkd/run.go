@@ -62,12 +62,12 @@ func (a *app) runDaemon(ctx context.Context) (err error) {
 		w.Trouble(err)
 	}
 
-	systemd := manager{log}
+	systemd := newManager(log)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.Run(ctx) })
 	g.Go(func() error { return control.NewServer(w, log).Serve(ctx, ln) })
 	g.Go(func() error { return web.Run(ctx) })
-	g.Go(func() error { systemd.follow(ctx, w.Ready()); return nil })
+	g.Go(func() error { systemd.follow(ctx, w); return nil })
 	g.Go(func() error { reloadOn(ctx, hup, w, systemd); return nil })
 	err = g.Wait()
 	log.Info().AnErr("error", err).Msg("relinkd stops")

@@ -83,7 +83,7 @@ func (a *app) askOrAct(ctx context.Context, act func(watch.Service) error) error
 		return err
 	}
 	err = act(w)
-	if err != nil && ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil && !errors.As(err, new(*notConfirmed)) {
 		err = fmt.Errorf("gave up before it was done: %w", context.Cause(ctx))
 	}
 	return errors.Join(err, w.Close())

@@ -51,7 +51,7 @@ func founding(t *testing.T, l *lab) {
 		}
 	}
 
-	t.Logf("relinkd manage imapd:\n%s", d.verb(0, "manage", "imapd"))
+	t.Logf("relinkd manage imapd:\n%s", d.verb(0, "manage", "imapd", "--yes"))
 	d.await("imapd", watch.Steady)
 	settled(t, load)
 	// The cron job goes on. Its links are taken back each time, and it shows.

@@ -65,7 +65,7 @@ func rotations(t *testing.T, l *lab) {
 		t.Errorf("restore left %q", left)
 	}
 	more(100)
-	d.verb(0, "manage", "imapd")
+	d.verb(0, "manage", "imapd", "--yes")
 	d.await("imapd", watch.Steady)
 	more(100)
 	d.verb(0, "restore", "imapd")

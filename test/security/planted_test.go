@@ -116,7 +116,7 @@ func TestPlaceOfAStranger(t *testing.T) {
 				} else if st := d.settled(); st.State != watch.Degraded || !strings.Contains(st.Reason, way.want) {
 					t.Errorf("state %s, %q, want degraded, %q", st.State, st.Reason, way.want)
 				}
-				for _, verb := range [][]string{{"plan"}, {"manage", "imapd"}, {"adopt", "imapd", s.canary + "/exe"}, {"reclone", "imapd"}, {"restore", "imapd"}} {
+				for _, verb := range [][]string{{"plan"}, {"manage", "imapd", "--yes"}, {"adopt", "imapd", s.canary + "/exe"}, {"reclone", "imapd"}, {"restore", "imapd"}} {
 					if out, err := s.verb(verb...); err == nil && !(place == "run" && verb[0] != "adopt") {
 						t.Errorf("relinkd %s does as it is told: %s", verb[0], out)
 					} else if place == "run" {
@@ -211,7 +211,7 @@ func (s *site) live(d *daemon, state watch.State) {
 	d.settled()
 	must(s.t, standin.Write(s.path(), "2"))
 	d.in(state)
-	for _, verb := range [][]string{{"rotate", "imapd"}, {"manage", "imapd"}, {"reclone", "imapd"}, {"verify"}, {"adopt", "imapd", s.canary + "/exe"}} {
+	for _, verb := range [][]string{{"rotate", "imapd"}, {"manage", "imapd", "--yes"}, {"reclone", "imapd"}, {"verify"}, {"adopt", "imapd", s.canary + "/exe"}} {
 		s.verb(verb...)
 		d.settled()
 	}
@@ -261,8 +261,8 @@ func strangerAtEveryName(t *testing.T, publish string) {
 		must(t, standin.Write(s.path(), fmt.Sprint("v", i)))
 		d.in(watch.Steady)
 		if i == upgrades/2 {
-			for _, verb := range []string{"restore", "manage"} {
-				if out, err := s.verb(verb, "imapd"); err != nil {
+			for _, verb := range [][]string{{"restore", "imapd"}, {"manage", "imapd", "--yes"}} {
+				if out, err := s.verb(verb...); err != nil {
 					t.Errorf("%s: %v: %s", verb, err, out)
 				}
 			}

@@ -308,6 +308,17 @@ func (t *Table) nextCensus() time.Time {
 	return nextBegin(t.last.began, t.last.cost, t.pace(), due)
 }
 
+// Late is how long ago the next census should have begun at the latest, whatever else asks for one sooner;
+// 0 if that is still to come, and before the first. It grows while a census that has begun does not end.
+func (t *Table) Late() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last.began.IsZero() {
+		return 0
+	}
+	return max(0, time.Since(nextBegin(t.last.began, t.last.cost, t.interval, time.Time{})))
+}
+
 // hurry lets Run look again at what is to be done when.
 func (t *Table) hurry() {
 	select {

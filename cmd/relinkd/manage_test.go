@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"relinkd/internal/standin"
+)
+
+// At a terminal manage shows what it would do, asks, and takes nothing but yes for one.
+func TestManageAsks(t *testing.T) {
+	for _, test := range []struct {
+		typed, says string
+		managed     bool
+	}{
+		{"no\r", "nothing has been changed", false},
+		{"\r", "nothing has been changed", false},
+		{"\x04", "nothing has been changed", false}, // the end of the input
+		{"\x03", "nothing has been changed", false}, // SIGINT
+		{"Yes\r", "leads to 3 copies", true},
+	} {
+		t.Run(fmt.Sprintf("%q", test.typed), func(t *testing.T) {
+			dir := t.TempDir()
+			bin := mkdir(t, dir, "bin")
+			if err := standin.Write(bin+"/imapd", "1"); err != nil {
+				t.Fatal(err)
+			}
+			conf := filepath.Join(dir, "relinkd.toml")
+			write(t, conf, fmt.Sprintf("[target.imapd]\npath = %q\ncopies = 3\nsettle = { quiet = \"1ms\", max = \"1s\" }\n[control]\nsocket = %q\n[state]\ndir = %q\n",
+				bin+"/imapd", dir+"/run/relinkd.sock", dir+"/state"))
+			terminal := startAtTerminal(t, exec.Command("relinkd", "--config", conf, "manage", "imapd"))
+			terminal.wait("Manage imapd now? [yes/no] ")
+			if names, err := os.ReadDir(bin); err != nil || len(names) != 1 {
+				t.Errorf("before an answer there is %v, %v", names, err)
+			}
+			terminal.typed(test.typed)
+			terminal.wait(test.says)
+			_, err := os.Stat(bin + "/imapd_003")
+			if managed := err == nil; managed != test.managed {
+				t.Errorf("managed: %v", managed)
+			}
+		})
+	}
+}
