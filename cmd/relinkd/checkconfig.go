@@ -2,8 +2,12 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"relinkd/config"
+	"relinkd/doctor"
 )
 
 func (a *app) checkConfigCmd() *cobra.Command {
@@ -11,18 +15,34 @@ func (a *app) checkConfigCmd() *cobra.Command {
 		Use:   "check-config [FILE]",
 		Short: "Check a configuration and change nothing",
 		Long: `check-config reads a configuration as run does, with the environment over the file,
-and tells everything that is wrong with it.`,
+and tells everything that is wrong with it. Where relinkd.service would keep the daemon
+from writing to a directory that the configuration needs, it prints the drop-in that
+opens it.`,
 		Example: "  relinkd check-config\n  relinkd check-config ./relinkd.toml",
 		Args:    takes("[FILE]"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				a.configFile = args[0]
 			}
-			if _, err := a.load(); err != nil {
+			cfg, err := a.load()
+			if err != nil {
 				return err
 			}
 			fmt.Fprintf(a.out, "%s: fine\n", a.configFile)
+			if text := doctor.ThisHost().DropIn(written(cfg)...); text != "" {
+				fmt.Fprintf(a.out, "relinkd.service may not write everywhere where it has to. Put this into "+
+					"/etc/systemd/system/relinkd.service.d/paths.conf, then: systemctl daemon-reload && systemctl restart relinkd\n\n%s", text)
+			}
 			return nil
 		},
 	}
+}
+
+// written are the directories that the daemon writes to.
+func written(cfg *config.Config) []string {
+	var dirs []string
+	for _, t := range cfg.Targets {
+		dirs = append(dirs, filepath.Dir(t.Path))
+	}
+	return append(dirs, cfg.State.Dir, filepath.Dir(cfg.Control.Socket))
 }
