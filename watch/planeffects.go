@@ -18,11 +18,14 @@ func (t *target) effects(d decision, o observation) []string {
 		return []string{"processes on the copies go on until they end; nobody can start another"}
 	}
 	switch d.step {
-	case stepMakeFrom, stepTakeOver, stepUnwind, stepReclaim, stepPutBack, stepLead, stepUnpublish:
+	case stepMakeFrom, stepTakeOver, stepUnwind, stepReclaim, stepPutBack, stepLead, stepRefit, stepUnpublish:
 		if t.cfg.Publish == config.PublishNone && t.current == 0 {
 			return append(all, fmt.Sprintf("services notice nothing until they execute %s instead of %s", t.link.PrivateLink(), t.cfg.Path))
 		}
 		all = append(all, "processes that begin afterwards run a copy, under the name and with the arguments that they have now")
+		if t.cfg.Publish == config.PublishLauncher && d.step == stepLead {
+			return all // the launcher, at which workers look, stays
+		}
 		all = append(all, "Cyrus: a worker that waits for a connection ends, once, since its program file is another one; "+
 			"one that serves a connection ends after it; master starts new ones, and no connection is cut")
 	}
@@ -59,7 +62,7 @@ func (t *target) keeps(d decision, o observation) []string {
 		keep("the copies that equal %s", o.view.Path.Text)
 	case stepRemake, stepRenew:
 		keep("%s and where it leads, and the copies that are right", t.cfg.Path)
-	case stepReclaim, stepPutBack, stepLead:
+	case stepReclaim, stepPutBack, stepLead, stepRefit, stepAccess:
 		keep("the copies and their source")
 	case stepUnpublish:
 		keep("the copies, and %s", t.link.PrivateLink())

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"relinkd/config"
+	"relinkd/linker"
 )
 
 func TestRotate(t *testing.T) {
@@ -256,6 +257,37 @@ func TestPlanTellsItsEffects(t *testing.T) {
 	managed(s)
 	if got := plan(); len(got.Effects) > 0 || !slices.EqualFunc(got.Keeps, []string{s.path + " leads to imapd_001", "imapd_001 to imapd_003"}, begins) {
 		t.Errorf("with nothing to do: effects %q, keeps %q", got.Effects, got.Keeps)
+	}
+}
+
+// Waiting workers end whenever the file that they look at is another one.
+func TestPlanTellsWhenWorkersEnd(t *testing.T) {
+	for _, test := range []struct {
+		publish config.Publish
+		step    step
+		current int
+		want    bool
+	}{
+		{config.PublishSymlink, stepReclaim, 1, true},
+		{config.PublishSymlink, stepLead, 1, true},
+		{config.PublishLauncher, stepPutBack, 1, true},
+		{config.PublishLauncher, stepLead, 1, false},
+		{config.PublishLauncher, stepRefit, 1, true},
+		{config.PublishLauncher, stepAccess, 1, false},
+		{config.PublishNone, stepLead, 1, true},
+		{config.PublishNone, stepTakeOver, 0, false},
+		{config.PublishSymlink, stepWait, 1, false},
+		{config.PublishSymlink, stepNone, 1, false},
+		{config.PublishSymlink, stepStandDown, 1, false},
+	} {
+		path := filepath.Join(t.TempDir(), name)
+		link, err := linker.Open(path, nil)
+		must(t, err)
+		tg := &target{cfg: config.Target{Path: path, Publish: test.publish}, link: link, current: test.current}
+		ends := slices.ContainsFunc(tg.effects(decision{step: test.step}, observation{}), func(e string) bool { return strings.HasPrefix(e, "Cyrus: ") })
+		if ends != test.want {
+			t.Errorf("publish = %q, step %d: workers end: %v, want %v", test.publish, test.step, ends, test.want)
+		}
 	}
 }
 

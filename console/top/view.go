@@ -98,7 +98,7 @@ func (m Model) facts() []string {
 		fmt.Sprintf("%.1f rotations/s", m.rates[t.Name].perSecond()),
 		fmt.Sprintf("%d in all", t.Rotations))
 	if len(t.Copies) > 0 {
-		lines = append(lines, m.fold("processes "+console.Processes(t))...)
+		lines = append(lines, m.fold(strings.Split("processes "+console.Processes(t), "; ")...)...)
 		lines = append(lines, m.fold(
 			fmt.Sprintf("threshold %d", t.Threshold), fmt.Sprintf("mark %d", t.Mark), fmt.Sprintf("highest so far %d", t.PeakCopyProcesses),
 			fmt.Sprintf("room for %d more", console.Below(t)))...)
