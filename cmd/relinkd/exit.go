@@ -59,7 +59,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errFound):
 		return exitFound
-	case errors.Is(err, control.ErrNoDaemon):
+	case errors.Is(err, control.ErrNoDaemon), errors.Is(err, control.ErrEnded):
 		return exitNoDaemon
 	case errors.Is(err, watch.ErrRestart):
 		return exitRestart

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +34,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs every script of test/cli. relinkd in a script is this package's main in a process
-// of its own. In each *.toml of a script, $WORK is the script's directory.
+// of its own. In each *.toml of a script, $WORK is the script's directory, and $PORT and $PORT2 are TCP ports
+// on which nobody listens.
 func TestScripts(t *testing.T) {
 	dir := filepath.Join("..", "..", "test", "cli", "testdata")
 	noneEndsEarly(t, dir)
@@ -71,6 +75,8 @@ func TestScripts(t *testing.T) {
 			"asnobody":   cmdAsNobody,
 			"isa":        cmdIsA,
 			"patch":      cmdPatch,
+			"serves":     cmdServes,
+			"occupy":     cmdOccupy,
 		},
 	})
 }
@@ -98,6 +104,12 @@ func setupScript(env *testscript.Env) error {
 	if err := os.Chmod(env.WorkDir, 0o755); err != nil {
 		return err
 	}
+	ports, err := freePorts(2)
+	if err != nil {
+		return err
+	}
+	env.Setenv("PORT", ports[0])
+	env.Setenv("PORT2", ports[1])
 	files, err := filepath.Glob(filepath.Join(env.WorkDir, "*.toml"))
 	if err != nil {
 		return err
@@ -107,7 +119,7 @@ func setupScript(env *testscript.Env) error {
 		if err != nil {
 			return err
 		}
-		text = []byte(strings.ReplaceAll(string(text), "$WORK", env.WorkDir))
+		text = []byte(strings.NewReplacer("$WORK", env.WorkDir, "$PORT2", ports[1], "$PORT", ports[0]).Replace(string(text)))
 		if err := os.WriteFile(file, text, 0o644); err != nil {
 			return err
 		}
@@ -424,6 +436,51 @@ func cmdPatch(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	_, err = f.WriteAt([]byte{byte(value)}, offset)
 	ts.Check(err)
+}
+
+// freePorts is TCP ports on which nobody has listened a moment ago.
+func freePorts(n int) (ports []string, err error) {
+	for range n {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer ln.Close() // so that they differ
+		_, port, err := net.SplitHostPort(ln.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		ports = append(ports, port)
+	}
+	return ports, nil
+}
+
+// serves URL TEXT: what is served there holds the text; with !, nothing answers.
+func cmdServes(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, false, args, 2, "[!] serves URL TEXT")
+	resp, err := http.Get(args[0])
+	if neg {
+		if err == nil {
+			resp.Body.Close()
+			ts.Fatalf("%s answers: %s", args[0], resp.Status)
+		}
+		return
+	}
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if resp.StatusCode != http.StatusOK || !strings.Contains(string(body), args[1]) {
+		ts.Fatalf("%s: %s\n%s", args[0], resp.Status, body)
+	}
+}
+
+// occupy ADDRESS: somebody listens there until the script ends.
+func cmdOccupy(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1, "occupy ADDRESS")
+	ln, err := net.Listen("tcp", args[0])
+	ts.Check(err)
+	ts.Defer(func() { ln.Close() })
 }
 
 func wantArgs(ts *testscript.TestScript, neg bool, args []string, least int, usage string) {
