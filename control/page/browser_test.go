@@ -78,7 +78,10 @@ func live(t *testing.T, b context.Context) {
 	p.says("#findings", "over the threshold: 1 copy has more than 200 processes")
 	p.says("#log > li:first-child", "imapd_002 → imapd_003")
 	p.await(`document.title === "One thing needs attention – relinkd"`)
-	p.await(`document.querySelector(".chart.processes svg").getAttribute("aria-label").startsWith("Processes on copies: 1,234 now")`)
+	processes := `document.querySelector(".chart.processes svg").getAttribute("aria-label")`
+	p.await(processes + `.startsWith("Processes on copies: 1,234 now")`)
+	d.set(func(st *watch.Status) { st.Targets[0].Processes = 1200 })
+	p.await(processes + `.startsWith("Processes on copies: 1,200 now")`)
 	p.await(`document.querySelector(".chart.rotations svg").getAttribute("aria-label").startsWith("Rotations: 1 rotation in")`)
 	p.await(`document.querySelector(".chart.rotations .bars").getAttribute("d") !== ""`)
 	p.content(d.url())

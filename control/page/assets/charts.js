@@ -24,6 +24,11 @@ export class History {
     return new Date(this.#begin);
   }
 
+  /** The processes of now, or of when they were last known. */
+  get processes() {
+    return this.#processes ?? this.slots.findLast((s) => s.processes !== null).processes;
+  }
+
   /** Notes what a status tells now. Both numbers are of one target. */
   add(processes, rotations) {
     const slot = this.#slot();
@@ -113,7 +118,7 @@ export class Charts {
   #drawProcesses(history) {
     const known = history.slots.map((s) => s.processes).filter((n) => n !== null);
     if (known.length === 0) return;
-    const [low, high, now] = [Math.min(...known), Math.max(...known), known.at(-1)];
+    const [low, high, now] = [Math.min(...known, history.processes), Math.max(...known), history.processes];
     const most = above(high);
     const y = (n) => (height * (1 - n / most)).toFixed(1);
     const line = (shift, close) => runs(history.slots).map(([from, values]) => {

@@ -184,6 +184,7 @@ export class HeatMap {
     this.#chosen = number || focused;
     const { copies, current } = this.#target;
     const copy = copies.find((c) => (this.#chosen ? c.number === this.#chosen : c.name === current));
+    this.#detail.classList.toggle("chosen", this.#chosen > 0);
     say(this.#detail, copy ? `${copy.name}: ${count(copy.processes)} ${this.#describe(copy)}.` : "");
     if (number) this.#rove();
   }
