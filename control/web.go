@@ -129,6 +129,9 @@ func (w *Web) open(address string) error {
 	if errors.Is(err, unix.EADDRINUSE) {
 		return fmt.Errorf("cannot serve metrics at %s: somebody listens there already (`ss -ltnp` tells who): set metrics.listen to another port", address)
 	}
+	if errors.Is(err, unix.EAFNOSUPPORT) {
+		return fmt.Errorf("cannot serve metrics at %s: the sandbox of relinkd.service lets it have no TCP port: put /usr/share/doc/relinkd/examples/metrics-tcp.conf into /etc/systemd/system/relinkd.service.d/, then `systemctl daemon-reload` and restart relinkd", address)
+	}
 	if err != nil {
 		return fmt.Errorf("cannot serve metrics at %s: %v: set metrics.listen to an address of this host", address, trimNet(err))
 	}
