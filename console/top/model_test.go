@@ -157,7 +157,7 @@ func (d *daemon) Rotate(_ context.Context, target string, to int) (*watch.Report
 	return d.report, d.err
 }
 
-var gone = errors.New("no relinkd is running (socket /run/relinkd/relinkd.sock): start it with `systemctl start relinkd` or `relinkd run`")
+var errGone = errors.New("no relinkd is running (socket /run/relinkd/relinkd.sock): start it with `systemctl start relinkd` or `relinkd run`")
 
 func TestPictures(t *testing.T) {
 	for _, size := range [][2]int{{80, 24}, {140, 40}} {
@@ -179,7 +179,7 @@ func TestPictures(t *testing.T) {
 		many.golden(name("many"))
 		many.press("s", "pgdown")
 		many.golden(name("fullest"))
-		many.send(statusMsg{err: gone, at: now.Add(3 * time.Second)})
+		many.send(statusMsg{err: errGone, at: now.Add(3 * time.Second)})
 		many.golden(name("gone"))
 		many.press("?")
 		many.golden(name("help"))
@@ -205,7 +205,7 @@ func TestPicturesFit(t *testing.T) {
 					s := start(t, width, height, st)
 					s.press(keys...)
 					s.fits(width, height)
-					s.send(statusMsg{err: gone, at: now})
+					s.send(statusMsg{err: errGone, at: now})
 					s.fits(width, height)
 				}
 			}
@@ -235,6 +235,6 @@ func TestColoursChangeNothingElse(t *testing.T) {
 		t.Errorf("(-without colours +stripped of them):\n%s", diff)
 	}
 	dim := ansi.NewStyle().Faint()
-	coloured.send(statusMsg{err: gone, at: now})
+	coloured.send(statusMsg{err: errGone, at: now})
 	coloured.shows(dim.Styled("threshold 200, mark 180, highest so far 181, room for " + fmt.Sprint(console.Below(&st.Targets[0])) + " more"))
 }

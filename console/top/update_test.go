@@ -159,7 +159,7 @@ func TestDaemonGoesAndComesBack(t *testing.T) {
 	s.press("r", "n")
 	s.shows("not rotated")
 	s.press("r")
-	s.send(statusMsg{err: gone, at: now.Add(3 * time.Second)})
+	s.send(statusMsg{err: errGone, at: now.Add(3 * time.Second)})
 	if s.next == nil {
 		t.Fatal("the daemon is not asked again")
 	}
@@ -295,7 +295,7 @@ type teller struct {
 
 func (d *teller) Events(context.Context, string, uint64) ([]watch.Event, error) {
 	if d.asked++; d.asked == 2 {
-		return nil, gone
+		return nil, errGone
 	}
 	return []watch.Event{{ID: 1}, {ID: 2}}, nil
 }
