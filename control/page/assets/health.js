@@ -78,7 +78,7 @@ function ofDaemon(status) {
   if (status.unreadable_processes > 0) {
     add("warn", `${counted(status.unreadable_processes, "process", "processes")} cannot be read`,
       "every count may be too low",
-      "Run relinkd as root, with CAP_SYS_PTRACE: `relinkd doctor` tells what it lacks.");
+      "`relinkd doctor` tells what relinkd lacks: root, CAP_SYS_PTRACE, or the leave of a security module.");
   }
   // What a target's reason says already is not said twice.
   if (status.last_error && !status.targets.some((t) => t.reason && status.last_error.endsWith(t.reason))) {
