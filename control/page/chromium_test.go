@@ -3,7 +3,6 @@ package page
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -174,18 +173,4 @@ func (p *tab) await(expression string) {
 func (p *tab) says(selector, want string) {
 	p.t.Helper()
 	p.await(fmt.Sprintf("(document.querySelector(%q)?.innerText ?? '').replace(/\\s+/g, ' ').includes(%q)", selector, want))
-}
-
-// shot writes what the tab shows to a file, for whoever wants to look at it.
-func (p *tab) shot(file string) {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	if err == nil {
-		err = os.WriteFile(file, png, 0o644)
-	}
-	if err != nil {
-		p.t.Fatal(err)
-	}
 }
