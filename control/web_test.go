@@ -291,3 +291,18 @@ func TestMetricsOnTheSocket(t *testing.T) {
 		t.Error(answer)
 	}
 }
+
+// BenchmarkOpenPage is what the daemon does once a second while pages are open, however many: the status of
+// 240 copies as a document; and what it sends each of them, if anything has changed.
+func BenchmarkOpenPage(b *testing.B) {
+	f := feed{daemon: &fake{status: busy(240).Status}}
+	b.ReportAllocs()
+	var text json.RawMessage
+	for b.Loop() {
+		f.text = nil
+		var err error
+		text, err = f.document(b.Context())
+		must(b, err)
+	}
+	b.ReportMetric(float64(len(text)), "bytes")
+}
