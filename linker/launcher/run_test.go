@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,7 @@ type seen struct {
 	Executable        string   // /proc/self/exe
 	Signals           string   // ignored ones
 	Parent            int
+	User, Effective   int // ids
 }
 
 // TestMain is also the program that a launcher executes.
@@ -32,7 +34,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(envSeen) == "" {
 		os.Exit(m.Run())
 	}
-	s := seen{Args: os.Args, Environment: os.Environ(), Parent: os.Getppid()}
+	s := seen{Args: os.Args, Environment: os.Environ(), Parent: os.Getppid(), User: os.Getuid(), Effective: os.Geteuid()}
 	for fd := range 20 {
 		if text, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)); err == nil && !strings.HasPrefix(text, "anon_inode:") { // Go's own poller
 			flags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
@@ -154,6 +156,55 @@ func TestRuns(t *testing.T) {
 	})
 }
 
+// TestSetUID: a copy that gives its owner's rights gives them behind a launcher that does not.
+func TestSetUID(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root: left out a program that gives its owner's rights to another user")
+	}
+	if err := Supported(); err != nil {
+		t.Skipf("left out: %v", err)
+	}
+	const nobody = 65534
+	self, err := os.Executable()
+	must(t, err)
+	content, err := os.ReadFile(self)
+	must(t, err)
+	dir, err := os.MkdirTemp("", "launcher")
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	private := filepath.Join(dir, ".relinkd")
+	must(t, os.Mkdir(private, 0o755))
+	must(t, os.Chmod(dir, 0o755))
+	for _, mode := range []os.FileMode{0o755, 0o755 | os.ModeSetuid} {
+		program := filepath.Join(dir, fmt.Sprintf("imapd_%v", mode))
+		must(t, os.WriteFile(program, content, 0o755))
+		must(t, os.Chmod(program, mode))
+		_ = os.Remove(filepath.Join(private, "imapd")) // of the round before
+		must(t, os.Symlink(program, filepath.Join(private, "imapd")))
+		launcher, err := New(filepath.Join(private, "imapd"))
+		must(t, err)
+		path := filepath.Join(dir, "imapd")
+		must(t, os.WriteFile(path, launcher, 0o755))
+		var fs unix.Statfs_t
+		if err := unix.Statfs(dir, &fs); err != nil || fs.Flags&unix.ST_NOSUID != 0 {
+			t.Skipf("left out: no such rights on the file system of %s", dir)
+		}
+		cmd := &exec.Cmd{Path: path, Args: []string{"imapd"}, Env: []string{envSeen + "=1"}, Dir: "/",
+			SysProcAttr: &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}}
+		out, err := cmd.Output()
+		must(t, err)
+		var s seen
+		must(t, json.Unmarshal(out, &s))
+		want := nobody
+		if mode&os.ModeSetuid != 0 {
+			want = 0
+		}
+		if s.User != nobody || s.Effective != want {
+			t.Errorf("a copy of mode %v runs as user %d, with the rights of %d", mode, s.User, s.Effective)
+		}
+	}
+}
+
 // TestCannotExecute: whatever is wrong with the private link, the launcher exits with 75 and says
 // nothing.
 func TestCannotExecute(t *testing.T) {
@@ -177,6 +228,9 @@ func TestSystemCalls(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		t.Skip("no strace: left out a list of all system calls")
+	}
+	if err := Supported(); err != nil {
+		t.Skipf("left out: %v", err)
 	}
 	path := install(t, runtime.GOARCH, "nowhere")
 	out, _ := exec.Command(strace, path).CombinedOutput() // which exits as the launcher does
