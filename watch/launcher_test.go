@@ -178,7 +178,10 @@ func TestLauncherIsMended(t *testing.T) {
 		}
 		must(t, os.WriteFile(s.path+".new", changed, 0o755))
 		must(t, os.Rename(s.path+".new", s.path))
-		eventually(t, what+": it is mended", func() bool { return s.published(config.PublishLauncher) })
+		// What came out of path is removed a moment after the exchange.
+		eventually(t, what+": it is mended", func() bool {
+			return s.published(config.PublishLauncher) && lstat(t, s.private(name+".publish")).ID.IsZero()
+		})
 		d.steady("1")
 	}
 	// Without a daemon it is only told of.
