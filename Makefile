@@ -56,6 +56,11 @@ DIST ?= dist
 packages: ## .deb and .rpm for amd64 and arm64 into dist/, the same bytes for the same commit
 	VERSION='$(VERSION)' DIST='$(DIST)' tools/packages
 
+.PHONY: test-packages
+test-packages: ## The packages alone: judged, installed, upgraded and removed on Debian 12 systems that boot (root)
+	tools/setup
+	go test -count=1 -timeout 40m -v ./test/packages
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf relinkd bench-peers.md dist

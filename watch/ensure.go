@@ -147,9 +147,6 @@ func (t *target) become(state State, reason string) {
 }
 
 func (t *target) becomeReleased() {
-	if t.status != Released && t.active {
-		t.log.Info().Msgf("not managed: to begin, say relinkd manage %s", t.name)
-	}
 	t.become(Released, fmt.Sprintf("not managed: to begin, say relinkd manage %s", t.name))
 }
 
