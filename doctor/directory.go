@@ -130,9 +130,9 @@ func (d *directoryFacts) statfs(dir *fsys.Dir) {
 	}
 	d.FS, d.Exchange = fileSystem(uint32(st.Type))
 	d.Noexec = st.Flags&unix.ST_NOEXEC != 0
-	d.Free = int64(st.Bavail) * st.Frsize
+	d.Free = int64(st.Bavail) * int64(st.Frsize)
 	if os.Geteuid() == 0 {
-		d.Free = int64(st.Bfree) * st.Frsize
+		d.Free = int64(st.Bfree) * int64(st.Frsize)
 	}
 	if st.Files > 0 {
 		d.Inodes = int64(st.Ffree)

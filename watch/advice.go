@@ -40,7 +40,7 @@ func roomIn(dir string) string {
 		return ""
 	}
 	if st.Files == 0 { // inodes are made as they are needed
-		return fmt.Sprintf(", where %d KiB are free", int64(st.Bavail)*st.Frsize>>10)
+		return fmt.Sprintf(", where %d KiB are free", int64(st.Bavail)*int64(st.Frsize)>>10)
 	}
-	return fmt.Sprintf(", where %d KiB and %d inodes are free", int64(st.Bavail)*st.Frsize>>10, st.Ffree)
+	return fmt.Sprintf(", where %d KiB and %d inodes are free", int64(st.Bavail)*int64(st.Frsize)>>10, st.Ffree)
 }
