@@ -53,6 +53,7 @@ var rules = map[string]rule{
 	"linker/launcher":       {[]string{"internal/image"}, []string{}, "it is a few bytes of machine code, and knows nothing of where they are put"},
 	"internal/fstest":       {nil, []string{unix}, "it is below the tests of all others"},
 	"internal/faults":       {nil, []string{}, "tests of all others write down what they have shown"},
+	"internal/transcript":   {nil, []string{}, "it reads documents, and runs nothing"},
 	"internal/faults/table": {[]string{"internal/faults"}, []string{}, "it makes a page of that"},
 }
 

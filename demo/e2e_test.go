@@ -8,11 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"relinkd/console"
+	"relinkd/internal/transcript"
 )
 
 // nobody is the uid and gid that Linux gives to nobody in particular.
@@ -206,4 +208,26 @@ func killed(t *testing.T, program string) {
 	}
 	cmd.Wait()
 	eventually(t, "every process is gone", func() bool { return len(running(t, program, home)) == 0 })
+}
+
+// TestREADME: a demonstration prints what README.md shows of one.
+func TestREADME(t *testing.T) {
+	blocks, err := transcript.Read("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := slices.IndexFunc(blocks, func(b transcript.Block) bool { return b.Where == "demo" })
+	if shown < 0 {
+		t.Fatal("README.md shows no demonstration")
+	}
+	program := build(t)
+	cmd, home := demonstration(t, program, uint32(os.Getuid()))
+	out, err := cmd.Output()
+	if err != nil {
+		t.Error(err)
+	}
+	clean(t, program, home)
+	if err := blocks[shown].Steps[0].Compare(string(out)); err != nil {
+		t.Error(err)
+	}
 }

@@ -48,7 +48,6 @@ func TestRead(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	for name, text := range map[string]string{
 		"no language":       "```\n$ make\n```",
-		"nowhere":           "```console\n$ make\n```",
 		"an unknown one":    "```sh\nmake\n```",
 		"no command":        "```console repo\nmade\n```",
 		"no end":            "```console repo\n$ make\n",

@@ -27,6 +27,7 @@ func TestDebian(t *testing.T) {
 		{"absent", absent},
 		{"hollow", hollow},
 		{"sidecar", sidecar},
+		{"documents", documents},
 		{"kernel", kernel},
 	} {
 		t.Run(scenario.name, func(t *testing.T) { scenario.test(t, l) })

@@ -14,7 +14,7 @@ import (
 // a network takes from apt's cache.
 var (
 	inTree  = []string{"systemd", "systemd-sysv", "dbus", "ca-certificates", "perl"}
-	inCache = slices.Concat(cyrusAt(olderCyrus), []string{"sasl2-bin", "libsasl2-modules"})
+	inCache = slices.Concat(cyrusAt(olderCyrus), []string{"sasl2-bin", "libsasl2-modules", "curl"})
 	forBoot = []string{"linux-image-cloud-amd64", "initramfs-tools", "udev", "kmod", "psmisc"}
 )
 
