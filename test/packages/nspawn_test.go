@@ -141,6 +141,7 @@ func (c *container) dial() (net.Conn, error) {
 func (c *container) halted(limit time.Duration) error {
 	select {
 	case <-c.exited:
+		c.leader = 0
 		c.tidy()
 		return nil
 	case <-time.After(limit):
@@ -151,6 +152,9 @@ func (c *container) halted(limit time.Duration) error {
 func (c *container) kill() {
 	if c.nspawn == nil || c.nspawn.Process == nil {
 		return
+	}
+	if c.leader > 0 {
+		unix.Kill(c.leader, unix.SIGKILL) // which ends all in the system; nspawn's own death would not
 	}
 	c.nspawn.Process.Kill()
 	<-c.exited
@@ -165,7 +169,8 @@ func (c *container) tidy() {
 	}
 	for _, group := range c.groups {
 		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-			if exec.Command("find", group, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";").Run() == nil {
+			exec.Command("find", group, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";").Run()
+			if _, err := os.Stat(group); err != nil {
 				break
 			}
 		}
