@@ -78,7 +78,7 @@ func targetFindings(t *watch.TargetStatus) []Finding {
 		}
 		found(true, try, "%s is degraded: %s", t.Name, t.Reason)
 	case watch.Released:
-		found(false, "relinkd manage "+t.Name, "%s is released: not managed, by an operator's word", t.Name)
+		found(false, "relinkd manage "+t.Name, "%s is released: not managed until you say so", t.Name)
 	case watch.Absent:
 		found(false, "", "%s is absent: nothing is installed at %s; it is managed as soon as something is", t.Name, t.Path)
 	default:

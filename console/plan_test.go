@@ -20,7 +20,7 @@ func TestPlanText(t *testing.T) {
 			Keeps:   []string{"processes that run: none is stopped or restarted, each goes on with the file that it runs"},
 		},
 		{Target: "lmtpd", State: watch.Steady, Keeps: []string{"/usr/lib/cyrus/bin/lmtpd leads to lmtpd_004"}},
-		{Target: "pop3d", State: watch.Released, Keeps: []string{"/x/pop3d is not managed, by an operator's word: `relinkd manage pop3d` would take it over"}},
+		{Target: "pop3d", State: watch.Released, Keeps: []string{"/x/pop3d is not managed until you say so: `relinkd manage pop3d` would take it over"}},
 	}}
 	for _, width := range widths {
 		golden(t, fmt.Sprintf("plan-%d", width), screen(width, true).Plan(plan))

@@ -14,7 +14,7 @@ func (t *target) plan() (TargetPlan, error) {
 	p := TargetPlan{Target: t.name, Path: t.cfg.Path, State: t.status, Steps: []string{}, Effects: []string{}, Keeps: []string{}}
 	if t.released {
 		p.State = Released
-		p.Keeps = append(p.Keeps, fmt.Sprintf("%s is not managed, by an operator's word: `relinkd manage %s` would take it over", t.cfg.Path, t.name))
+		p.Keeps = append(p.Keeps, fmt.Sprintf("%s is not managed until you say so: `relinkd manage %s` would take it over", t.cfg.Path, t.name))
 		return p, nil
 	}
 	o, err := t.observe(time.Now())
