@@ -195,7 +195,7 @@ func launchedUpgrade(t *testing.T, l *lab) {
 	}
 	s.log.noFailures(t, mark)
 
-	d.verb(0, "manage", "imapd")
+	d.verb(0, "manage", "imapd", "--yes")
 	d.await("imapd", watch.Steady)
 	for _, verb := range []string{"remove", "purge"} {
 		if _, err := apt(verb, "-y", "cyrus-imapd"); err != nil {
