@@ -1,6 +1,8 @@
 package packages_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,11 +26,28 @@ func TestLint(t *testing.T) {
 				t.Skipf("needs %s (tools/setup installs it for root)", judge.name)
 			}
 			relativeCpio(t)
+			before := onHost(t)
 			if _, err := command(2*time.Minute, judge.name, append(judge.args, packages(t, older, judge.format)...)...); err != nil {
 				t.Error(err)
 			}
+			if after := onHost(t); after != before {
+				t.Errorf("%s has changed the host's own files: %s, before %s", judge.name, after, before)
+			}
 		})
 	}
+}
+
+// onHost tells which file of relinkd's the host has, which only the host's own administrator may change.
+func onHost(t *testing.T) string {
+	t.Helper()
+	info, err := os.Lstat("/usr/share/licenses/relinkd/copyright")
+	if errors.Is(err, fs.ErrNotExist) {
+		return "none"
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.ModTime().String()
 }
 
 // relativeCpio has cpio unpack below the directory that it is called in. The names in nfpm's packages begin
@@ -37,7 +56,7 @@ func relativeCpio(t *testing.T) {
 	t.Helper()
 	cpio, err := exec.LookPath("cpio")
 	if err != nil {
-		return // then nothing is unpacked
+		t.Skip("needs cpio (tools/setup installs it for root)")
 	}
 	dir := t.TempDir()
 	script := "#!/bin/sh\nexec " + cpio + " --no-absolute-filenames \"$@\"\n"
