@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,6 +25,7 @@ const niceness = -10
 type daemon struct {
 	*child
 	client *control.Client
+	web    http.Client // on the same socket
 	bench  *bench
 }
 
@@ -36,7 +40,7 @@ func startDaemon(ctx context.Context, b *bench, s *site) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{child: c, client: control.NewClient(s.socket), bench: b}
+	d := &daemon{child: c, client: control.NewClient(s.socket), web: onSocket(s.socket), bench: b}
 	if err := d.await(ctx, "it is steady", func(t *watch.TargetStatus) bool { return t.State == watch.Steady }); err != nil {
 		d.stop()
 		return nil, err
@@ -74,6 +78,59 @@ func (d *daemon) accounting(ctx context.Context) string {
 		return "unknown"
 	}
 	return st.Accounting
+}
+
+// awaitCensus returns soon after the daemon has taken a census, of which it takes one each interval.
+func (d *daemon) awaitCensus(ctx context.Context, interval time.Duration) error {
+	before, err := d.censuses(ctx)
+	if err != nil {
+		return err
+	}
+	return await(ctx, interval+d.bench.grace, interval/60, "it takes a census", func() bool {
+		n, err := d.censuses(ctx)
+		return err == nil && n > before
+	})
+}
+
+// censuses is how many the daemon has taken.
+func (d *daemon) censuses(ctx context.Context) (n int, err error) {
+	const name = "relinkd_census_duration_seconds_count "
+	text, err := d.metrics(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("cannot ask relinkd for its metrics: %v", err)
+	}
+	_, rest, _ := strings.Cut(text, "\n"+name)
+	line, _, _ := strings.Cut(rest, "\n")
+	if n, err = strconv.Atoi(line); err != nil {
+		return 0, fmt.Errorf("cannot read in relinkd's metrics how many censuses it has taken: %v", err)
+	}
+	return n, nil
+}
+
+// metrics is what Prometheus would get.
+func (d *daemon) metrics(ctx context.Context) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://relinkd/metrics", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := d.web.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return string(text), err
+}
+
+// onSocket is for requests to whoever listens there.
+func onSocket(path string) http.Client {
+	var dialer net.Dialer
+	return http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", path)
+		},
+		DisableKeepAlives: true, // so that nothing has to be closed
+	}}
 }
 
 // memory is what the process has in memory, and the part of it that no file backs.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 	"golang.org/x/sys/unix"
@@ -28,6 +29,7 @@ type site struct {
 
 	// For relinkd alone.
 	config, state, socket, log string
+	interval                   time.Duration // between two censuses; 0 for what is shipped
 }
 
 // newSite makes one with a stand-in of that many bytes, 0 for the smallest.
@@ -127,12 +129,16 @@ func (s *site) configure(level string, settings map[string]any) error {
 	for key, value := range settings {
 		table[key] = value
 	}
-	text, err := toml.Marshal(map[string]any{
+	all := map[string]any{
 		"target":  map[string]any{target: table},
 		"control": map[string]any{"socket": s.socket},
 		"log":     map[string]any{"format": "json", "level": level},
 		"state":   map[string]any{"dir": s.state},
-	})
+	}
+	if s.interval > 0 {
+		all["census"] = map[string]any{"interval": s.interval.String()}
+	}
+	text, err := toml.Marshal(all)
 	if err == nil {
 		err = os.WriteFile(s.config, text, 0o644)
 	}
