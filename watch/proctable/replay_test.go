@@ -42,18 +42,7 @@ func TestReplayRecorded(t *testing.T) {
 	if *record {
 		recordStorm(t)
 	}
-	data, err := os.ReadFile(filepath.Join("testdata", recordedFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	unzipped, err := gzip.NewReader(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var r recording
-	if err := gob.NewDecoder(unzipped).Decode(&r); err != nil {
-		t.Fatal(err)
-	}
+	r := readRecording(t)
 	replayed := newTracked(len(r.Counts))
 	replayed.census(world{}, time.Now(), func() {}, func() {})
 	peaks := make([]int, len(r.Counts))
@@ -74,6 +63,22 @@ func TestReplayRecorded(t *testing.T) {
 	if len(r.Messages) < 5000 || slices.Max(peaks) < 10 {
 		t.Errorf("%d messages, peaks %v: this proves nothing", len(r.Messages), peaks)
 	}
+}
+
+func readRecording(t *testing.T) (r recording) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", recordedFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unzipped, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := gob.NewDecoder(unzipped).Decode(&r); err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // recordStorm records a storm of three executables.
@@ -149,98 +154,136 @@ func recordStorm(t *testing.T) {
 	}
 }
 
-// made is a machine that makes events faster than this one could: processes begin through a link, some
-// end at once and some later, and each of that is written as the kernel would, to be read some time
-// after.
+// made is the events of a machine that makes more of them than this one could: processes begin, and some
+// end at once and some later.
 type made struct {
-	random   *rand.Rand
-	world    world
-	link     int // the copy that processes begin on
-	now      int64
-	nextPID  int32
-	lasting  []int32
-	running  []int // processes on each copy, in truth
-	highest  int
-	messages [][]byte
-	began    int // executions
+	random  *rand.Rand
+	alive   int // processes at most that do not end at once
+	nextPID int32
+	lasting []int32
+	ended   []int32 // whose pids come again
+	events  []event // that were made and not taken yet
 }
 
-// second is in the time of made.
-const second = int64(time.Second)
+const (
+	firstPID = 2    // 1 is not to end
+	restPIDs = 2000 // ended processes before a pid is used again
+)
+
+func newMade(alive int) *made {
+	return &made{random: rand.New(rand.NewPCG(1, 2)), alive: alive, nextPID: firstPID}
+}
+
+// next is the next event. It has no time.
+func (m *made) next() (e event) {
+	if len(m.events) == 0 {
+		m.step()
+	}
+	e, m.events = m.events[0], m.events[1:]
+	return e
+}
 
 // step makes one process begin, and perhaps another end: three or four events.
-func (m *made) step(alive int) {
-	m.nextPID = m.nextPID%4_000_000 + 1
+func (m *made) step() {
 	pid := m.nextPID
-	m.write(wireFork(1, pid, m.now))
-	m.world[pid] = fsys.ID{Dev: 1, Ino: uint64(m.link)}
-	m.running[m.link]++
-	m.highest = max(m.highest, m.running[m.link])
-	m.began++
-	m.write(wireExec(pid, m.now))
+	if len(m.ended) > restPIDs {
+		pid, m.ended = m.ended[0], m.ended[1:]
+	} else {
+		m.nextPID++
+	}
+	m.events = append(m.events, event{kind: eventFork, pid: pid}, event{kind: eventExec, pid: pid})
 	m.lasting = append(m.lasting, pid)
 	if i := len(m.lasting) - 1; m.random.IntN(2) == 0 {
 		m.end(i)
-	} else if len(m.lasting) > alive {
+	} else if len(m.lasting) > m.alive {
 		m.end(m.random.IntN(len(m.lasting)))
 	}
 }
 
 func (m *made) end(i int) {
-	pid := m.lasting[i]
+	m.events = append(m.events, event{kind: eventExit, pid: m.lasting[i]})
+	m.ended = append(m.ended, m.lasting[i])
 	m.lasting[i] = m.lasting[len(m.lasting)-1]
 	m.lasting = m.lasting[:len(m.lasting)-1]
-	m.running[m.world[pid].Ino]--
-	delete(m.world, pid)
-	m.write(wireExit(pid, m.now))
 }
 
-func (m *made) write(message []byte) { m.messages = append(m.messages, message) }
+// wireOf is the message that the kernel makes of an event.
+func wireOf(e event) []byte {
+	switch e.kind {
+	case eventFork:
+		return wireFork(1, e.pid, e.at)
+	case eventExec:
+		return wireExec(e.pid, e.at)
+	}
+	return wireExit(e.pid, e.at)
+}
 
-// At 20,000 events a second, more than a small machine can make, the decoder, the table and the policy
-// hold the threshold: no copy gets more than the mark and what begins before an event is acted upon.
-func TestReplayMade(t *testing.T) {
-	const copies, alive, eventsASecond = 60, 6000, 20_000
+// What the policy is asked to hold, and how fast.
+const (
+	replayCopies  = 60
+	replayAlive   = 6000
+	eventsASecond = 20_000 // more than a small machine can make
+)
+
+func replayPolicy(threshold int) pool.Policy {
+	return pool.Policy{Threshold: threshold, RotateAt: 0.9, MaxCopies: replayCopies, MinDwell: time.Second, Rotation: pool.RotationAdaptive}
+}
+
+// At 20,000 events a second the policy holds the threshold however late it hears of them, by a clock of
+// the test: no copy gets more than the mark and what begins before an event is acted upon.
+func TestReplayLate(t *testing.T) {
+	const second = int64(time.Second)
+	policy := replayPolicy(200)
 	for _, late := range []time.Duration{100 * time.Microsecond, time.Millisecond, 4 * time.Millisecond, 17 * time.Millisecond} {
 		t.Run(late.String(), func(t *testing.T) {
-			m := &made{random: rand.New(rand.NewPCG(1, 2)), world: world{}, running: make([]int, copies)}
-			r := newTracked(copies)
-			r.census(m.world, time.Now(), func() {}, func() {})
-			p := pool.Policy{Threshold: 200, RotateAt: 0.9, MaxCopies: copies, MinDwell: time.Second, Rotation: pool.RotationAdaptive}
-			rotations, applied, rotated := 0, 0, int64(0)
-			rate := float64(eventsASecond) / 2.9 // events an execution, on average
-			for m.now < 10*second {
-				m.step(alive)
-				m.now += int64(float64(second) / rate)
-				for ; applied < len(m.messages); applied++ {
-					e, _, err := cutEvent(m.messages[applied])
-					if err != nil {
-						t.Fatal(err)
-					}
-					if e.at > m.now-int64(late) {
-						break
-					}
-					r.apply(e, m.world.executable).correct(r.counts)
-					loads := make([]pool.Load, copies)
+			m, w := newMade(replayAlive), world{}
+			running := make([]int, replayCopies) // in truth
+			r := newTracked(replayCopies)
+			r.census(w, time.Now(), func() {}, func() {})
+			rate := eventsASecond / 2.9 // events an execution, on average
+			link, highest, began, rotations, rotated := 0, 0, 0, 0, int64(0)
+			var unread []event
+			apply := func(e event) {
+				e, _, err := cutEvent(wireOf(e))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.apply(e, w.executable).correct(r.counts)
+			}
+			for now := int64(0); now < 10*second; now += second / eventsASecond {
+				e := m.next()
+				e.at = now
+				switch e.kind {
+				case eventExec:
+					w[e.pid] = fsys.ID{Dev: 1, Ino: uint64(link)}
+					running[link]++
+					highest = max(highest, running[link])
+					began++
+				case eventExit:
+					running[w[e.pid].Ino]--
+					delete(w, e.pid)
+				}
+				for unread = append(unread, e); len(unread) > 0 && unread[0].at <= now-int64(late); unread = unread[1:] {
+					apply(unread[0])
+					loads := make([]pool.Load, replayCopies)
 					for i := range loads {
 						loads[i] = pool.Load{Number: i + 1, Processes: r.counts[i]}
 					}
-					d := pool.Choose(p, pool.View{Loads: loads, Current: m.link + 1, Latency: late, Rate: rate, SinceRotation: time.Duration(m.now - rotated)})
+					d := pool.Choose(policy, pool.View{Loads: loads, Current: link + 1, Latency: late, Rate: rate, SinceRotation: time.Duration(now - rotated)})
 					if d.Action == pool.Rotate {
-						m.link, rotated = d.To-1, m.now
+						link, rotated = d.To-1, now
 						rotations++
 					}
 				}
 			}
-			for ; applied < len(m.messages); applied++ {
-				e, _, _ := cutEvent(m.messages[applied])
-				r.apply(e, m.world.executable).correct(r.counts)
+			for _, e := range unread {
+				apply(e)
 			}
-			r.check(t, "when all is read", m.world)
+			r.check(t, "when all is read", w)
 			unseen := int(math.Ceil(late.Seconds() * rate))
-			t.Logf("%d events, %d executions, %d rotations; %d unseen at most; most on a copy: %d", len(m.messages), m.began, rotations, unseen, m.highest)
-			if most := pool.Mark(p, late, rate) + unseen + 1; m.highest > most || m.highest > p.Threshold {
-				t.Errorf("%d on one copy, want at most %d, and %d in any case", m.highest, most, p.Threshold)
+			t.Logf("%d executions, %d rotations; %d unseen at most; most on a copy: %d", began, rotations, unseen, highest)
+			if most := pool.Mark(policy, late, rate) + unseen + 1; highest > most || highest > policy.Threshold {
+				t.Errorf("%d on one copy, want at most %d, and %d in any case", highest, most, policy.Threshold)
 			}
 			if rotations < 10 {
 				t.Errorf("%d rotations: this proves nothing", rotations)
@@ -249,23 +292,62 @@ func TestReplayMade(t *testing.T) {
 	}
 }
 
+// Made events, 20,000 a second, go through the real decoder, table and policy.
+func TestReplayMade(t *testing.T) {
+	p := newPlayer(t, 200)
+	m := newMade(replayAlive)
+	for range 5 * eventsASecond {
+		e := m.next()
+		p.tell(wireOf(e), e, e.kind == eventExec || e.kind == eventFork && p.executes(e.pid))
+	}
+	p.check()
+}
+
+// So do those of a real storm, one time after the other.
+func TestReplayStorm(t *testing.T) {
+	p := newPlayer(t, 10)
+	r := readRecording(t)
+	for range 5 {
+		for _, m := range r.Messages {
+			e, _, err := cutEvent(m.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.tell(m.Data, e, m.Place != none)
+		}
+		for pid := range p.world {
+			e := event{kind: eventExit, pid: pid}
+			p.tell(wireOf(e), e, false)
+		}
+	}
+	for i := range int32(50) { // so that something is counted when all is over
+		e := event{kind: eventExec, pid: firstPID + i}
+		p.tell(wireOf(e), e, true)
+	}
+	p.check()
+}
+
 // BenchmarkEvent is what one event costs from its message to the count, but for the system calls.
 func BenchmarkEvent(b *testing.B) {
-	m := &made{random: rand.New(rand.NewPCG(1, 2)), world: world{}, running: make([]int, 60)}
-	r := newTracked(60)
-	r.census(m.world, time.Now(), func() {}, func() {})
-	for len(m.messages) < 100_000 {
-		m.step(6000)
-		m.link = (m.link + 1) % 60
+	m, w := newMade(replayAlive), world{}
+	r := newTracked(replayCopies)
+	r.census(w, time.Now(), func() {}, func() {})
+	messages := make([][]byte, 100_000)
+	for i := range messages {
+		e := m.next()
+		if e.kind == eventExec {
+			w[e.pid] = fsys.ID{Dev: 1, Ino: uint64(e.pid % replayCopies)}
+		}
+		messages[i] = wireOf(e)
 	}
 	i := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		e, _, err := cutEvent(m.messages[i])
+		e, _, err := cutEvent(messages[i])
 		if err != nil {
 			b.Fatal(err)
 		}
-		r.apply(e, m.world.executable).correct(r.counts)
-		i = (i + 1) % len(m.messages)
+		r.apply(e, w.executable).correct(r.counts)
+		i = (i + 1) % len(messages)
 	}
 }

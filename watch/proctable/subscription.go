@@ -102,7 +102,7 @@ func (t *Table) pause(ctx context.Context, switchedOnly bool) {
 // listen subscribes, and reads events until that fails; it returns why. nil is for when ctx has ended or
 // events are wanted otherwise.
 func (t *Table) listen(ctx context.Context) error {
-	conn, err := subscribe(t.buffer)
+	conn, err := t.subscribe(t.buffer)
 	if err != nil {
 		return err
 	}

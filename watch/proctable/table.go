@@ -44,11 +44,13 @@ type Change struct {
 
 // Table counts processes for its followers.
 type Table struct {
-	said     func(Change)  // Options.Tell
-	buffer   int           // Options.ReceiveBuffer
-	wake     chan struct{} // tells Run that something may have to be done sooner; holds one
-	switched chan struct{} // tells Run that events are wanted otherwise; holds one
-	ready    chan struct{} // closed with the first complete census that may be relied on
+	said   func(Change) // Options.Tell
+	buffer int          // Options.ReceiveBuffer
+	// subscribe is the function of that name, but for tests that play the kernel.
+	subscribe func(buffer int) (*connector, error)
+	wake      chan struct{} // tells Run that something may have to be done sooner; holds one
+	switched  chan struct{} // tells Run that events are wanted otherwise; holds one
+	ready     chan struct{} // closed with the first complete census that may be relied on
 
 	// counting is held by whoever looks at processes, until the followers have been told, so that
 	// they see what happens in its order. It is taken before mu.
@@ -98,6 +100,7 @@ func New(o Options) (*Table, error) {
 	return &Table{
 		said:      o.Tell,
 		buffer:    o.ReceiveBuffer,
+		subscribe: subscribe,
 		wake:      make(chan struct{}, 1),
 		switched:  make(chan struct{}, 1),
 		ready:     make(chan struct{}),
