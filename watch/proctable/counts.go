@@ -31,7 +31,9 @@ func (c Counts) Of(id fsys.ID) int {
 	return 0
 }
 
-// Peak is the most processes that ever executed id at one time, since it is followed without a break.
+// Peak is the most processes that are known to have executed id at one time, since it is followed without a
+// break: by events the most that there were, but for those that came and went before they were looked at; by
+// a census, and while events are lost, what it has found.
 func (c Counts) Peak(id fsys.ID) int {
 	if place, known := c.in[id]; known {
 		return c.peaks[place]
@@ -55,13 +57,9 @@ func (v *view) counts() Counts {
 	return Counts{in: v.in, counts: slices.Clone(v.tally.counts), peaks: slices.Clone(v.peaks)}
 }
 
-// climb makes the peaks of v from those of the view before it and, if they can be relied on, the counts
-// of v.
-func (v *view) climb(before *view, relied bool) {
-	v.peaks = make([]int, len(v.in))
-	if relied {
-		copy(v.peaks, v.tally.counts)
-	}
+// climb makes the peaks of v from those of the view before it and the counts that are certain.
+func (v *view) climb(before *view, certain []int) {
+	v.peaks = slices.Clone(certain)
 	for id, place := range v.in {
 		if was, known := before.in[id]; known {
 			v.peaks[place] = max(v.peaks[place], before.peaks[was])

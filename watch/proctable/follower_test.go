@@ -200,12 +200,12 @@ func TestAskedDuringCensus(t *testing.T) {
 		}
 		v := table.begin()
 		f.Due(250 * time.Millisecond)
-		table.apply(v)
+		table.apply(v, v.tally.counts)
 		check("Due during a census", true, 250*time.Millisecond)
 
 		v = table.begin()
 		f.Set([]fsys.ID{{Dev: 1, Ino: 1}})
-		table.apply(v)
+		table.apply(v, v.tally.counts)
 		check("Set during a census", false, 0)
 
 		take(t, table)
@@ -418,7 +418,7 @@ func TestLatencyCountsTheCensusItself(t *testing.T) {
 		v := b.table.begin()
 		b.pass(20 * time.Millisecond)
 		v.took = time.Since(v.began)
-		b.table.apply(v)
+		b.table.apply(v, v.tally.counts)
 		if got := f.Latency(); got != 120*time.Millisecond {
 			t.Errorf("latency is %v for a census that began after 100 ms and took 20 ms, want 120ms", got)
 		}

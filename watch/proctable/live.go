@@ -73,10 +73,11 @@ func (l *live) begin(in index) *processes {
 
 // end makes the census under way what is known, after looking again at every process that an event
 // has named meanwhile: what the census has found of it may be from before that or from after. It
-// corrects counts by that.
-func (l *live) end(counts []int, look executable, now time.Time) {
+// corrects counts by that, and returns those of them that there were at one time for certain: where
+// events were lost, one that has ended may be counted besides one that took its place.
+func (l *live) end(counts []int, look executable, now time.Time) (certain []int) {
 	if l.known == nil {
-		return
+		return counts
 	}
 	l.taking = false
 	slices.Sort(l.touched)
@@ -88,8 +89,12 @@ func (l *live) end(counts []int, look executable, now time.Time) {
 	if l.sound && l.intact {
 		l.suspect(now)
 	}
+	if certain = counts; !l.intact {
+		certain = l.next.common(l.known) // they were there when the census began
+	}
 	l.known, l.next = l.next, l.known
 	l.sound = l.intact
+	return certain
 }
 
 // suspect notes the processes that events tell otherwise of than the census.

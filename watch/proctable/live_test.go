@@ -31,8 +31,9 @@ func (w world) census(into *processes, counts []int) {
 // tracked is a live with the counts that its changes make, as a Table keeps them.
 type tracked struct {
 	live
-	in     index
-	counts []int
+	in      index
+	counts  []int
+	certain []int // at the last census
 }
 
 func newTracked(n int) *tracked {
@@ -60,7 +61,7 @@ func (r *tracked) census(w world, now time.Time, before, after func()) {
 	before()
 	w.census(pids, counts)
 	after()
-	r.end(counts, w.executable, now)
+	r.certain = r.end(counts, w.executable, now)
 	r.counts = counts
 }
 
@@ -195,7 +196,18 @@ func TestLoss(t *testing.T) {
 	if r.sound {
 		t.Error("sound after a loss while the census went on")
 	}
+	if r.certain[0] != 1 {
+		t.Errorf("%d for certain, want the one that was known before the census", r.certain[0])
+	}
+	r.census(w, now, r.lose, nothing)
+	if r.certain[0] != 2 {
+		t.Errorf("%d for certain after two censuses have found both", r.certain[0])
+	}
 	w[3] = counted
+	r.census(w, now, func() { delete(w, 1) }, r.lose)
+	if r.certain[0] != 1 {
+		t.Errorf("%d for certain, of one that has ended, one that has begun and one that stayed", r.certain[0])
+	}
 	r.census(w, now, nothing, nothing)
 	if !r.sound || r.silent(now.Add(2*suspicion)) {
 		t.Errorf("sound: %v, silent: %v after the repairing census", r.sound, r.silent(now.Add(2*suspicion)))

@@ -76,16 +76,33 @@ func (p *processes) differences(q *processes, tell func(pid int32)) {
 
 // missing calls tell for the processes of p that are not in the same place in q.
 func (p *processes) missing(q *processes, tell func(pid int32)) {
-	same := make([]int, len(p.in)) // the place in q of what has a place in p
+	same := p.places(q)
+	for pid, place := range p.place {
+		if there := same[place]; there != none && q.of(pid) != there {
+			tell(pid)
+		}
+	}
+}
+
+// common is how many processes of p, in each of its places, execute the same in q.
+func (p *processes) common(q *processes) []int {
+	same, counts := p.places(q), make([]int, len(p.in))
+	for pid, place := range p.place {
+		if there := same[place]; there != none && q.of(pid) == there {
+			counts[place]++
+		}
+	}
+	return counts
+}
+
+// places is, for each place of p, the place in q of what has it, or none.
+func (p *processes) places(q *processes) []int {
+	same := make([]int, len(p.in))
 	for id, place := range p.in {
 		same[place] = none
 		if there, ok := q.in[id]; ok {
 			same[place] = there
 		}
 	}
-	for pid, place := range p.place {
-		if there := same[place]; there != none && q.of(pid) != there {
-			tell(pid)
-		}
-	}
+	return same
 }

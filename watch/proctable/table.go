@@ -173,10 +173,10 @@ func (t *Table) Take() error {
 		return err
 	}
 	t.drain() // so that the end of what the census has found is known as well as the beginning of others
-	t.live.end(t.scratch.counts, t.census.executable, time.Now())
+	certain := t.live.end(t.scratch.counts, t.census.executable, time.Now())
 	v.tally, v.took, v.cost = t.scratch, time.Since(v.began), cost
 	v.tally.counts = slices.Clone(v.tally.counts) // they are the scratch of the next census
-	for _, f := range t.apply(v) {
+	for _, f := range t.apply(v, certain) {
 		f.notify()
 	}
 	return nil
@@ -203,13 +203,13 @@ func (t *Table) begin() view {
 	return view{in: t.in, began: time.Now(), request: t.request}
 }
 
-// apply makes v what is known and returns the followers to tell. counting is held.
-func (t *Table) apply(v view) []*Follower {
+// apply makes v what is known, and returns the followers to tell. Peaks are made from those of its counts
+// that are certain. counting is held.
+func (t *Table) apply(v view, certain []int) []*Follower {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before := t.last
-	// While events are lost, one that ended may be counted besides one that took its place.
-	v.climb(&before, t.live.sound || t.conn == nil)
+	v.climb(&before, certain)
 	t.last, t.watchers = v, nil
 	t.censuses++
 	t.durations.Observe(v.took)
