@@ -86,8 +86,9 @@ func TestQuick(t *testing.T) {
 		"≤ 1.50 ×", "no data", // clone
 		"≤ 0.5 s",               // upgrade
 		"≤ 0.2 %", "≤ 24.0 MiB", // idle
-		"≤ 64 B", // memory
-		"≤ 200",  // the threshold under a burst
+		"≤ 64 B",                               // memory
+		"≤ 200",                                // the threshold under a burst
+		"/bin/true as fast as two shells fork", // foreign processes
 	} {
 		if !strings.Contains(text, limit) {
 			t.Errorf("there is no row with %q", limit)

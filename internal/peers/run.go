@@ -29,8 +29,9 @@ type sizes struct {
 	links     int // the same for ln and mv
 	execs     int // while the link moves flat out
 
-	burst int // processes
-	grace time.Duration
+	burst   int           // processes
+	foreign time.Duration // of each load
+	grace   time.Duration
 }
 
 // full is what the figures are from.
@@ -39,7 +40,7 @@ func full() sizes {
 		rounds: 5,
 		few:    2_000, many: 12_000, settle: 10 * time.Second, idle: time.Minute, starts: 5, requests: 3_000, censuses: 20,
 		rotations: 10_000, watched: 1_000, points: 20_000, links: 1_000, execs: 10_000,
-		burst: 1_800, grace: 3 * time.Minute,
+		burst: 1_800, foreign: 20 * time.Second, grace: 3 * time.Minute,
 	}
 }
 
@@ -49,7 +50,7 @@ func quick() sizes {
 		rounds: 2,
 		few:    60, many: 120, settle: 200 * time.Millisecond, idle: 500 * time.Millisecond, starts: 2, requests: 10, censuses: 2,
 		rotations: 50, watched: 10, points: 200, links: 20, execs: 50,
-		burst: 90, grace: 20 * time.Second,
+		burst: 90, foreign: time.Second, grace: 20 * time.Second,
 	}
 }
 
@@ -77,6 +78,7 @@ func measurements() []measurement {
 		{"upgrade", "upgrade", measureUpgrade},
 		{"burst", "most processes on one copy under a burst", measureBurst},
 		{"clone", "cloning", measureClone},
+		{"foreign", "foreign processes", measureForeign},
 		{"idle", "idle daemon", measureIdle},
 		{"census", "census", measureCensus},
 	}
