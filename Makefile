@@ -47,7 +47,7 @@ bench: ## Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: bench-peers
-bench-peers: build ## relinkd beside pgrep, fuser, lsof, ln, inotifywait, cron's clock and cp, in one table (root for all rows; 6 minutes)
+bench-peers: build ## relinkd beside pgrep, fuser, lsof, ln, inotifywait, cron's clock and cp, in one table (root for all rows; 8 minutes)
 	go run ./internal/peers -relinkd ./relinkd -o bench-peers.md
 
 DIST ?= dist

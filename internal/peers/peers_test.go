@@ -84,8 +84,8 @@ func TestQuick(t *testing.T) {
 		"≤ 0.2 ms", "≤ 1 ms", "the longest", "histogram", // exec event to moved link
 		"≥ 10000", "1,000,000", // rotation
 		"≤ 1.50 ×", "no data", // clone
-		"≤ 0.5 s",               // upgrade
-		"≤ 0.2 %", "≤ 24.0 MiB", // idle
+		"≤ 0.5 s",                                      // upgrade
+		"≤ 0.2 %", "censuses included: ", "≤ 24.0 MiB", // idle
 		"≤ 64 B",                               // memory
 		"≤ 200",                                // the threshold under a burst
 		"/bin/true as fast as two shells fork", // foreign processes

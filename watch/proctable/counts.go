@@ -32,8 +32,8 @@ func (c Counts) Of(id fsys.ID) int {
 }
 
 // Peak is the most processes that are known to have executed id at one time, since it is followed without a
-// break: by events the most that there were, but for those that came and went before they were looked at; by
-// a census, and while events are lost, what it has found.
+// break. By events that is all of them but those that came and went before they were looked at. While events
+// are lost it is, of what a census finds, what was known before it, and without events all that it finds.
 func (c Counts) Peak(id fsys.ID) int {
 	if place, known := c.in[id]; known {
 		return c.peaks[place]

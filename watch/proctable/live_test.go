@@ -232,3 +232,38 @@ func TestIndexChanges(t *testing.T) {
 		t.Error("silent")
 	}
 }
+
+// A peak is the most that a census has found; while events are lost, the most of those that were known before
+// it. It stays when they end.
+func TestPeak(t *testing.T) {
+	for name, c := range map[string]struct {
+		events bool // and each census loses some
+		want   []int
+	}{
+		"censuses alone":        {false, []int{2, 3, 3}},
+		"while events are lost": {true, []int{0, 2, 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			proc, exes := newFakeProc(t), files(t, "", 1)
+			table := newTable(t, proc.dir)
+			if c.events {
+				table.live.start()
+				table.spend = func(work func() error) (time.Duration, error) {
+					err := work()
+					table.live.lose()
+					return 0, err
+				}
+			}
+			f, ids := follow(t, table, exes...)
+			proc.exec(2, exes[0])
+			proc.exec(3, exes[0])
+			for i, happens := range []func(){func() {}, func() { proc.exec(4, exes[0]) }, func() { proc.exit(2); proc.exit(3) }} {
+				happens()
+				take(t, table)
+				if peak := f.Counts().Peak(ids[0]); peak != c.want[i] {
+					t.Errorf("the peak is %d after census %d, want %d", peak, i+1, c.want[i])
+				}
+			}
+		})
+	}
+}
