@@ -2,7 +2,6 @@ package top
 
 import (
 	"context"
-	"errors"
 	"io"
 	"time"
 
@@ -20,27 +19,24 @@ func Run(ctx context.Context, d Daemon, screen console.Screen, in io.Reader, out
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	// The colours are given, since to find them out the library may run another program.
 	colours := colorprofile.ANSI
 	if !screen.Colour {
 		colours = colorprofile.ASCII
 	}
-	p := tea.NewProgram(New(d, screen, st), tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out),
+	p := tea.NewProgram(New(d, screen, st), tea.WithInput(in), tea.WithOutput(out),
 		tea.WithColorProfile(colours), tea.WithoutSignalHandler())
+	// Not tea.WithContext: the library then closes its input while it still reads from it.
+	defer context.AfterFunc(ctx, p.Quit)()
+	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		follow(ctx, d, func(events []watch.Event) { p.Send(eventsMsg(events)) })
 	}()
 	_, err = p.Run()
-	stopped := ctx.Err() != nil
 	cancel()
 	<-done
-	if stopped && errors.Is(err, tea.ErrProgramKilled) {
-		return nil
-	}
 	return err
 }
 
