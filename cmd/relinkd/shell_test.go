@@ -36,6 +36,7 @@ func TestShellsComplete(t *testing.T) {
 		script string // where it looks for the script, below its home
 		rc     string // where it looks for rcText
 		rcText string
+		dir    string // below its home, that must be there
 		args   []string
 	}{
 		{
@@ -54,6 +55,7 @@ func TestShellsComplete(t *testing.T) {
 			name:   "fish",
 			script: "config/fish/completions/relinkd.fish",
 			rc:     "config/fish/config.fish", rcText: "function fish_prompt; echo -n '" + shellPrompt + "'; end\nset fish_greeting\n",
+			dir:  "data/fish/generated_completions", // else it makes one of each manual page, in the background
 			args: []string{"-i"},
 		},
 	} {
@@ -65,10 +67,14 @@ func TestShellsComplete(t *testing.T) {
 				t.Skipf("left out: there is no %s here", shell.needs)
 			}
 			home := t.TempDir()
+			if err := os.Chmod(home, 0o700); err != nil { // or fish has its runtime directory elsewhere
+				t.Fatal(err)
+			}
 			script, err := os.ReadFile("../../packaging/completions/relinkd." + shell.name)
 			if err != nil {
 				t.Fatal(err)
 			}
+			mkdir(t, home, shell.dir)
 			mkdir(t, home, filepath.Dir(shell.script))
 			write(t, filepath.Join(home, shell.script), string(script))
 			write(t, filepath.Join(home, shell.rc), shell.rcText)
@@ -76,7 +82,8 @@ func TestShellsComplete(t *testing.T) {
 			sh.Dir = home
 			sh.Env = []string{
 				"PATH=" + os.Getenv("PATH"), "HOME=" + home, "ZDOTDIR=" + home, "TERM=xterm", "LC_ALL=C.UTF-8",
-				"XDG_DATA_HOME=" + home + "/data", "XDG_CONFIG_HOME=" + home + "/config", "GORACE=" + os.Getenv("GORACE"),
+				"XDG_DATA_HOME=" + home + "/data", "XDG_CONFIG_HOME=" + home + "/config", "XDG_RUNTIME_DIR=" + home,
+				"GORACE=" + os.Getenv("GORACE"),
 			}
 			terminal := startAtTerminal(t, sh)
 			terminal.wait(shellPrompt)
