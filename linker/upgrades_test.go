@@ -20,6 +20,7 @@ import (
 const (
 	raceUpgrades = 10_000 // half of them against a symbolic link, half against a launcher
 	raceBurst    = 100    // upgrades to a pause, on average
+	raceRounds   = 20     // at most, until the race has met what it is about: once, as a rule
 )
 
 // TestUpgradeRace has a package manager rename new versions over path as fast as it can while our link
@@ -33,7 +34,7 @@ func TestUpgradeRace(t *testing.T) {
 			upgrades /= 10 // most of the time would be waiting for the disk
 		}
 		r := newUpgradeRace(t, dir, form, nil)
-		for n := upgrades; r.raced == 0 && n <= 20*upgrades && !t.Failed(); n += upgrades { // once, as a rule
+		for n := upgrades; r.raced == 0 && n <= raceRounds*upgrades && !t.Failed(); n += upgrades {
 			for _, lost := range r.run(n) {
 				t.Error(lost)
 			}
@@ -54,7 +55,7 @@ func TestUpgradeRace(t *testing.T) {
 // in the place of the exchange, as on a file system without it, versions are lost.
 func TestUpgradeRaceSeesRename(t *testing.T) {
 	r := newUpgradeRace(t, t.TempDir(), Symlink, plain(true))
-	lost := r.run(20 * raceUpgrades) // about one in a thousand is lost, and the first ends it
+	lost := r.run(raceRounds * raceUpgrades) // the first that is lost ends it
 	if len(lost) == 0 {
 		t.Fatal("a plain rename has lost no version")
 	}

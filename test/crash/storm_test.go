@@ -45,8 +45,8 @@ const pauseEvery = 25
 // kills would take minutes on a machine that has much else to do.
 const longestLife = 150 * time.Millisecond
 
-// mostRounds bounds how often the kills are repeated because none came in the midst of an upgrade, as one
-// in twenty does.
+// mostRounds is how many times as many kills there are at most, until one has come in the midst of an upgrade:
+// one in twenty does.
 const mostRounds = 20
 
 func crashStorm(t *testing.T, publish string, kills int) {

@@ -170,11 +170,10 @@ func place(t *testing.T, path string, data []byte) {
 // site is a directory with a Watcher on its file imapd.
 type site struct {
 	*Watcher
-	t        *testing.T
-	dir      string
-	file     string // path
-	new      string // a complete executable in another name of the directory
-	renewals int    // of the watch
+	t    *testing.T
+	dir  string
+	file string // path
+	new  string // a complete executable in another name of the directory
 }
 
 // newSite makes a directory; its package databases are empty.
