@@ -73,9 +73,13 @@ func (t *target) undo(force bool, r *Report) error {
 	if err != nil {
 		return err
 	}
-	if managed, err := t.wasManaged(); err != nil || !managed {
-		r.Done = append(r.Done, fmt.Sprintf("%s was not managed: nothing to restore", t.cfg.Path))
+	managed, err := t.wasManaged()
+	if err != nil {
 		return err
+	}
+	if !managed {
+		r.Done = append(r.Done, fmt.Sprintf("%s was not managed: nothing to restore", t.cfg.Path))
+		return t.clearRemnants(r)
 	}
 	cloned, err := t.prepareRestore(r)
 	if err != nil {
@@ -133,29 +137,46 @@ func (t *target) clearAway(force bool, r *Report) error {
 		return err
 	}
 	r.Done = append(r.Done, fmt.Sprintf("removed %d copies", before-len(t.pool.Owned())))
-	for _, name := range left {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("%s is left: relinkd did not make it", name))
-	}
 	if t.relinked > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf(
 			"somebody linked %s to a copy %d times: end that cron job or script, for the copies it names are gone", t.cfg.Path, t.relinked))
+	}
+	return t.restored(left, r)
+}
+
+// clearRemnants removes what a crash has left in the private directory, and that with it, before anything
+// was published or after everything was restored.
+func (t *target) clearRemnants(r *Report) error {
+	if t.link.Private() == nil {
+		return nil
+	}
+	if err := t.mend(r); err != nil {
+		return err
+	}
+	left, err := t.dismantle()
+	if err != nil {
+		return err
+	}
+	return t.restored(left, r)
+}
+
+// restored ends a restore: nothing of ours stands there any more, and what is left is not ours.
+func (t *target) restored(left []string, r *Report) error {
+	for _, name := range left {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%s is left: relinkd did not make it", name))
 	}
 	t.unload()
 	return t.forgetManifest()
 }
 
-// prepareRestore mends what a crash has left. Where a pristine is needed and gone, it is cloned from a
-// copy.
-func (t *target) prepareRestore(r *Report) (cloned bool, err error) {
-	if err := t.link.MakePrivate(); err != nil {
-		return false, err
-	}
+// mend brings what a crash has left into a state that the rest of a restore knows.
+func (t *target) mend(r *Report) error {
 	if _, err := t.link.Recover(t.isCopy); err != nil {
-		return false, err
+		return err
 	}
 	t.reload()
 	if err := t.load(); err != nil {
-		return false, err
+		return err
 	}
 	m, err := t.manifest()
 	if err != nil {
@@ -165,7 +186,16 @@ func (t *target) prepareRestore(r *Report) (cloned bool, err error) {
 	for _, name := range kept {
 		r.Warnings = append(r.Warnings, keptFile(t.link.Private().Join(name)))
 	}
-	if err != nil {
+	return err
+}
+
+// prepareRestore mends what a crash has left. Where a pristine is needed and gone, it is cloned from a
+// copy.
+func (t *target) prepareRestore(r *Report) (cloned bool, err error) {
+	if err := t.link.MakePrivate(); err != nil {
+		return false, err
+	}
+	if err := t.mend(r); err != nil {
 		return false, err
 	}
 	v, err := t.link.View()

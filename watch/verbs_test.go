@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"relinkd/config"
 	"relinkd/linker"
+	"relinkd/pool"
 )
 
 func TestRotate(t *testing.T) {
@@ -178,6 +180,51 @@ func TestOffline(t *testing.T) {
 	must(t, w.Close())
 	if _, err := w.Plan(ctx); err == nil {
 		t.Error("plan by a Watcher that is closed")
+	}
+}
+
+// A crash before anything is published, or after everything is restored, may leave the private directory,
+// with or without what was being made in it. Of that nothing is in force, and restore takes it away.
+func TestRestoreTakesRemnantsAway(t *testing.T) {
+	t.Parallel()
+	copyName := pool.CopyName(name, 1)
+	for _, remnants := range [][]string{
+		{}, {name + ".rotate"}, {name + ".adopt"}, {name + ".launcher"}, {name + ".back", name + ".before"}, {copyName + ".new"},
+	} {
+		for _, publish := range []config.Publish{config.PublishSymlink, config.PublishNone} {
+			t.Run(fmt.Sprintf("%v %s", remnants, publish), func(t *testing.T) {
+				t.Parallel()
+				s := newSite(t, func(c *config.Target) { c.Publish = publish })
+				s.install("1")
+				packaged := lstat(t, s.path).Ino
+				must(t, os.Mkdir(s.private(""), 0o755))
+				for _, file := range remnants {
+					must(t, os.WriteFile(s.private(file), []byte("begun"), 0o755))
+				}
+				w := s.offline()
+				r, err := w.Restore(t.Context(), name, false)
+				must(t, err)
+				said(t, r.Done, "was not managed: nothing to restore")
+				s.plain("1", packaged)
+			})
+		}
+	}
+}
+
+// The same where something is left that somebody may want.
+func TestRestoreOfRemnantsKeepsDrifted(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	drifted := s.private(pool.CopyName(name, 1) + ".drifted")
+	must(t, os.Mkdir(s.private(""), 0o755))
+	must(t, os.WriteFile(drifted, []byte("of somebody"), 0o755))
+	w := s.offline()
+	r, err := w.Restore(t.Context(), name, false)
+	must(t, err)
+	said(t, r.Warnings, drifted+" is left")
+	if got, err := os.ReadFile(drifted); err != nil || string(got) != "of somebody" {
+		t.Errorf("%s holds %q, %v", drifted, got, err)
 	}
 }
 
