@@ -14,7 +14,7 @@ import (
 
 const (
 	envStorm = "RELINKD_TEST_STORM" // the path that a storm executes
-	envLong  = "RELINKD_LONG"       // "1" for the long run
+	envLong  = "LONG_TESTS"         // "1" for the long run
 )
 
 // TestMain is also the storm: executing is left to processes that never write an executable. A child

@@ -501,7 +501,7 @@ func TestFaults(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	long := os.Getenv("RELINKD_LONG") != ""
+	long := os.Getenv("LONG_TESTS") != ""
 	failed, killed := map[fsys.Op]bool{}, map[fsys.Op]bool{}
 	var plan []trial
 	for i, op := range slices.Sorted(maps.Keys(occurs)) {

@@ -179,7 +179,7 @@ func TestFileEventsLost(t *testing.T) {
 func TestManyFiles(t *testing.T) {
 	t.Parallel()
 	files := 50_000
-	if os.Getenv("RELINKD_LONG") != "" {
+	if os.Getenv("LONG_TESTS") != "" {
 		files = 1_000_000
 	}
 	root := t.TempDir()

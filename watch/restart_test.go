@@ -358,7 +358,7 @@ func TestKilled(t *testing.T) {
 			t.Logf("seed %d", seed)
 			end := execLoop(t, executed)
 			kills := 10
-			if os.Getenv("RELINKD_LONG") != "" {
+			if os.Getenv("LONG_TESTS") != "" {
 				kills = 200
 			}
 			version := ""

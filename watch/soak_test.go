@@ -45,14 +45,14 @@ func descriptors(t testing.TB) (all []string) {
 }
 
 // Hours of rotations, upgrades, reloads, verbs and censuses under load leave nothing behind: neither
-// descriptors nor goroutines nor memory. RELINKD_LONG=1 makes it one hour; two minutes it is for root,
+// descriptors nor goroutines nor memory. LONG_TESTS=1 makes it one hour; two minutes it is for root,
 // whose tests run once, and 20 s for others.
 func TestSoak(t *testing.T) {
 	during := 20 * time.Second
 	switch {
 	case testing.Short():
 		t.Skip("left out with -short: it takes minutes")
-	case os.Getenv("RELINKD_LONG") != "":
+	case os.Getenv("LONG_TESTS") != "":
 		during = time.Hour
 	case os.Geteuid() == 0:
 		during = 2 * time.Minute

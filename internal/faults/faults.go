@@ -13,7 +13,7 @@ import (
 // appends. Without it nothing is written. relinkd itself refuses RELINKD_ variables that it does not know.
 const Variable = "FAULTS_RECORDED"
 
-// Row is a line of the table. Its texts must be the same in every run that RELINKD_LONG does not
+// Row is a line of the table. Its texts must be the same in every run that LONG_TESTS does not
 // lengthen, and so must Times: how often the fault is injected at least, which the test must make
 // sure of. What a run has really counted belongs in its log.
 type Row struct {

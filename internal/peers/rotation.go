@@ -151,7 +151,7 @@ func executeUnderRotation(ctx context.Context, b *bench, s *site, link *linker.L
 	r := row{
 		what:    fmt.Sprintf("failed of %d execs during %d rotations", b.execs, rotations),
 		relinkd: fmt.Sprint(failed),
-		limit:   "0 (of 1,000,000: RELINKD_LONG=1 go test ./linker)",
+		limit:   "0 (of 1,000,000: LONG_TESTS=1 go test ./linker)",
 		met:     verdict(failed == 0),
 	}
 	if first != nil {

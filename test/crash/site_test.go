@@ -38,8 +38,8 @@ const (
 )
 
 const (
-	longVariable = "RELINKD_LONG" // "1" for the long runs
-	seedVariable = "RELINKD_SEED" // the number that a failed run has logged
+	longVariable = "LONG_TESTS" // "1" for the long runs
+	seedVariable = "STORM_SEED" // the number that a failed run has logged
 )
 
 // binary is the program under test, built once, as it is shipped: the race detector would leave most
@@ -166,8 +166,6 @@ func (s *site) start(before ...string) *daemon {
 	defer out.Close()
 	args := append(slices.Clone(before), path, "run", "--config", s.config())
 	d := &daemon{s: s, cmd: exec.Command(args[0], args[1:]...), exited: make(chan struct{})}
-	// The variables of the tests would be mistaken for settings.
-	d.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "RELINKD_") })
 	d.cmd.Stdout, d.cmd.Stderr = out, out
 	must(s.t, d.cmd.Start())
 	go func() {

@@ -55,7 +55,7 @@ func launched(t *testing.T, l *lab) {
 	s := startCyrus(t, settings{prefork: 4})
 	start := s.log.mark(t)
 	window := 4 * time.Second
-	if os.Getenv("RELINKD_LONG") == "1" {
+	if os.Getenv("LONG_TESTS") == "1" {
 		window = 20 * time.Second
 	}
 	type row struct {

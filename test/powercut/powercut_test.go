@@ -28,7 +28,7 @@ func TestPowerCut(t *testing.T) {
 	needDisks(t)
 	relinkd := buildRelinkd(t)
 	perPhase := cutsPerPhase
-	if os.Getenv("RELINKD_LONG") != "" {
+	if os.Getenv("LONG_TESTS") != "" {
 		perPhase *= 25
 	}
 	var cuts atomic.Int64

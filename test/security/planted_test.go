@@ -139,7 +139,7 @@ func TestPlaceOfAStranger(t *testing.T) {
 func TestPlantedNames(t *testing.T) {
 	relinkd(t)
 	kinds := []string{linkToFile, linkToDir, linkToNone, hardLinkFile, hardLinkExe}
-	if os.Getenv("RELINKD_LONG") != "" {
+	if os.Getenv("LONG_TESTS") != "" {
 		kinds = append(kinds, linkToExe, ownFile, ownExe, aFifo, aDirectory, aSocket)
 	}
 	for _, where := range []struct {

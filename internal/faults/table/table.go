@@ -20,7 +20,7 @@ const heading = `# What was made to go wrong
 Each row is written by a test that injects the fault and checks what survives; "times" is how often
 at least in one run of the tests. ` + "`make test`" + ` fails when this table and the tests differ. A row is
 brought up to date by running its test with FAULTS_RECORDED=/some/file, then
-` + "`go run ./internal/faults/table -w /some/file`" + `. With RELINKD_LONG=1 the tests inject far more.
+` + "`go run ./internal/faults/table -w /some/file`" + `. With LONG_TESTS=1 the tests inject far more.
 
 | while | goes wrong | times | survives | test |
 |---|---|---|---|---|
