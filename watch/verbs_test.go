@@ -8,10 +8,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"relinkd/config"
+	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
 )
@@ -225,6 +229,52 @@ func TestRestoreOfRemnantsKeepsDrifted(t *testing.T) {
 	said(t, r.Warnings, drifted+" is left")
 	if got, err := os.ReadFile(drifted); err != nil || string(got) != "of somebody" {
 		t.Errorf("%s holds %q, %v", drifted, got, err)
+	}
+}
+
+// However far managing or restoring has come when it breaks off, a restore puts all back as it was. After
+// the break no call changes anything any more, as when the process is killed.
+func TestRestoreAfterABreak(t *testing.T) {
+	t.Parallel()
+	manage := func(w *Watcher) (*Report, error) { return w.Manage(t.Context(), name) }
+	restore := func(w *Watcher) (*Report, error) { return w.Restore(t.Context(), name, true) }
+	for _, publish := range ways {
+		for what, verb := range map[string]func(*Watcher) (*Report, error){"manage": manage, "restore": restore} {
+			t.Run(fmt.Sprintf("%s %s", publish, what), func(t *testing.T) {
+				t.Parallel()
+				for made := 0; ; made++ {
+					s := newSite(t, func(c *config.Target) { c.Publish = publish })
+					s.install("1")
+					packaged := lstat(t, s.path).Ino
+					if what == "restore" {
+						w := s.offline()
+						_, err := manage(w)
+						must(t, err)
+						must(t, w.Close())
+					}
+					w := s.offline()
+					var calls atomic.Int64
+					s.calls.onAll(func(fsys.Op, string) error {
+						if calls.Add(1) > int64(made) {
+							return unix.EIO
+						}
+						return nil
+					})
+					_, _ = verb(w) // it may succeed all the same: not every call is worth giving up for
+					must(t, w.Close())
+					s.calls.onAll(nil)
+					w = s.offline()
+					_, err := restore(w)
+					must(t, err)
+					must(t, w.Close())
+					s.plain("1", packaged)
+					if t.Failed() || calls.Load() <= int64(made) {
+						t.Logf("%d changing calls", made)
+						return
+					}
+				}
+			})
+		}
 	}
 }
 
