@@ -339,10 +339,13 @@ func (d *daemon) degraded(reason string) {
 // steady waits until the version is in force and all is well, and checks what stands on disk.
 func (d *daemon) steady(version string) TargetStatus {
 	d.s.t.Helper()
-	st := d.waitFor("steady with "+version, func(st TargetStatus) bool {
+	steady := func(st TargetStatus) bool {
 		return st.State == Steady && st.Generation.SHA256 == sha(version) &&
 			!slices.ContainsFunc(st.Copies, func(c CopyStatus) bool { return !c.Verified })
-	})
+	}
+	d.waitFor("steady with "+version, steady)
+	must(d.s.t, d.Answer(context.Background())) // it may be in the midst of what it finds to do
+	st := d.waitFor("steady with "+version, steady)
 	d.s.inForce(version, st.Copies...)
 	return st
 }
