@@ -49,7 +49,8 @@ type observation struct {
 
 	// Of path, when nothing stands there.
 	removed string // evidence that the package manager removed it; "" for none
-	had     bool   // the private link leads to a copy
+	had     bool   // the private link names a copy
+	broken  bool   // but that copy is gone
 	spare   int    // the number of a copy that it could lead to; 0 for none
 
 	exposed error // why somebody else could replace what stands in the directories; nil when nobody can
@@ -61,6 +62,9 @@ type observation struct {
 	spoiled  bool // somebody has written to the pristine since
 	takeOver bool // the operator asked to manage a hand-made pool
 }
+
+// leadsNowhere reports whether the private link should lead to another copy at once.
+func (o observation) leadsNowhere() bool { return (!o.had || o.broken) && o.spare > 0 }
 
 // decision is what to do and what to tell meanwhile.
 type decision struct {
@@ -101,7 +105,7 @@ func decideGone(o observation) decision {
 		return decision{state: Absent, reason: "nothing is installed at path"}
 	case o.removed != "":
 		return decision{step: stepStandDown, state: Absent, reason: o.removed}
-	case !o.had && o.spare > 0:
+	case o.leadsNowhere():
 		return decision{step: stepLead, state: Settling, reason: "the private link leads to no copy"}
 	case !o.had && o.view.Pristine.Kind == linker.File:
 		return decision{step: stepRemake, state: Cloning, reason: "path is gone, and so are the copies"}
@@ -128,7 +132,7 @@ func decideOurs(o observation) decision {
 		return decision{step: stepRenew, state: Cloning, reason: "the pristine was changed in place"}
 	case o.spoiled:
 		return decision{state: Degraded, reason: "the pristine was changed in place, and there is no copy to take its place: install the package again, or relinkd adopt"}
-	case !o.had && o.spare > 0:
+	case o.leadsNowhere():
 		return decision{step: stepLead, state: Cloning, reason: "the private link leads to no copy"}
 	case o.view.Pristine.Kind != linker.File && !o.complete:
 		return decision{state: Degraded, reason: "the pristine is gone and the copies are not complete: install the package again, or relinkd adopt"}
@@ -172,10 +176,10 @@ func decidePoolLink(o observation) decision {
 	case o.publish == config.PublishNone:
 		return decision{state: Degraded, reason: fmt.Sprintf(
 			`path is a symbolic link to %s, and publish = "none" needs the packaged file there: use publish = "symlink" or "launcher"`, o.view.Path.Text)}
+	case managed && o.leadsNowhere():
+		return decision{step: stepLead, state: Cloning, reason: "the private link leads to no copy"}
 	case managed && o.had:
 		return decision{step: stepReclaim, state: Steady, reason: fmt.Sprintf("somebody linked path to %s", o.view.Path.Text)}
-	case managed && o.spare > 0:
-		return decision{step: stepLead, state: Cloning, reason: "the private link leads to no copy"}
 	case !managed && !o.takeOver:
 		return decision{state: Degraded, reason: fmt.Sprintf(
 			"path is a symbolic link to %s that relinkd did not make, a hand-made pool: nothing is touched until relinkd manage", o.view.Path.Text)}

@@ -171,6 +171,7 @@ func (t *target) observe(now time.Time) (observation, error) {
 	}
 	o.remains = t.remains(o.view)
 	o.had = t.current > 0
+	o.broken = o.had && t.isGone(t.current)
 	o.spare = t.spare()
 	o.complete = t.complete()
 	switch o.view.Path.Kind {
@@ -304,13 +305,19 @@ func (t *target) lead() error {
 	return t.point(n)
 }
 
+// isGone reports whether nothing stands in the place of copy n.
+func (t *target) isGone(n int) bool {
+	_, err := t.link.Dir().Lstat(pool.CopyName(t.base(), n))
+	return fsys.NotExist(err)
+}
+
 // spare is the number of a copy that the private link could lead to, 0 when there is none.
 func (t *target) spare() int {
 	if t.pool == nil || t.src == nil {
 		return 0
 	}
 	for _, c := range t.pool.Owned() {
-		if c.SHA256 == t.src.SHA256() && !t.suspect[c.Number] {
+		if c.SHA256 == t.src.SHA256() && !t.suspect[c.Number] && !t.isGone(c.Number) {
 			return c.Number
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,6 +100,34 @@ func TestAllGoneButThePristine(t *testing.T) {
 		t.Error("the pristine is not the packaged file any more")
 	}
 	s.runs(s.path, "1")
+}
+
+// The linked copy is gone when a daemon starts: another one is led to at once, before anything is cloned or
+// counted.
+func TestRestartWithoutTheLinkedCopy(t *testing.T) {
+	t.Parallel()
+	for _, publish := range ways {
+		t.Run(string(publish), func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, func(c *config.Target) { c.Publish = publish })
+			s.install("1")
+			d := s.start()
+			d.steady("1")
+			d.stop()
+			must(t, os.Remove(s.copy(1)))
+			var leads atomic.Bool // when cloning begins
+			s.calls.on("clone: create", func(string) error {
+				_, err := os.Stat(s.privateLink())
+				leads.Store(err == nil)
+				return nil
+			})
+			d = s.start()
+			d.steady("1")
+			if !leads.Load() {
+				t.Error("the private link leads nowhere while the copy is cloned")
+			}
+		})
+	}
 }
 
 func TestRestartKeepsStaleProcesses(t *testing.T) {
