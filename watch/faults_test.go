@@ -276,30 +276,15 @@ func (r *rehearsal) must(do func() error) {
 	}
 }
 
-// ends waits until all is well and checks what stands on disk then.
+// ends waits until all is well, stops the daemon, and checks what stands on disk then.
 func (r *rehearsal) ends() {
 	r.t.Helper()
-	var st TargetStatus
-	if !within(deadline, func() bool {
-		r.revive()
-		st = shownTarget(r.d.Watcher)
-		if r.tick != nil {
-			r.tick(r.site, st)
-		}
-		return r.well(st) && (r.done == nil || r.done(r.site, st))
-	}) {
+	st, well := r.rest()
+	if !well {
 		r.t.Errorf("waited %s in vain for version %s: %+v; in the directory %q, %q", deadline, r.noted(newestName), st,
 			r.names(r.dir), r.names(r.private("")))
 		r.inForce(r.noted(newestName), st.Copies...)
 		return
-	}
-	if r.drops {
-		r.until("the previous one is dropped", func() bool {
-			l, err := r.d.find(name)
-			must(r.t, err)
-			l.wake() // it is not worth a timer of its own
-			return lstat(r.t, r.previous()).ID.IsZero()
-		})
 	}
 	r.calls.onAll(nil)
 	for file, info := range r.foreign {
@@ -310,7 +295,7 @@ func (r *rehearsal) ends() {
 		must(r.t, os.Remove(at))
 	}
 	if !r.anyEnd {
-		r.d.steady(r.noted(newestName))
+		r.inForce(r.noted(newestName), st.Copies...)
 	}
 	r.runs(r.executed(), r.noted(newestName))
 	cfg, _ := r.load()
@@ -324,11 +309,48 @@ func (r *rehearsal) ends() {
 	if r.check != nil {
 		r.check(r.site)
 	}
-	r.d.stop() // it may be saving
 	for _, file := range r.names(r.cfg.State.Dir) {
 		if !slices.Contains([]string{lockName, name + ".json", name + ".json.synced", name + suffixRestart}, file) {
 			r.t.Errorf("%s is left in the state directory", file)
 		}
+	}
+}
+
+// rest waits until all is well, and stops the daemon. One that has asked for a new start by then, which a
+// status does not tell, gets it.
+func (r *rehearsal) rest() (st TargetStatus, well bool) {
+	r.t.Helper()
+	seen := func() bool {
+		st = shownTarget(r.d.Watcher)
+		if r.tick != nil {
+			r.tick(r.site, st)
+		}
+		return r.well(st) && (r.done == nil || r.done(r.site, st))
+	}
+	for {
+		if !within(deadline, func() bool {
+			r.revive()
+			if !seen() {
+				return false
+			}
+			_ = r.d.Answer(context.Background()) // it may be in the midst of what it finds to do
+			return seen()
+		}) {
+			return st, false
+		}
+		if r.drops {
+			r.until("the previous one is dropped", func() bool {
+				if l, err := r.d.find(name); err == nil {
+					l.wake() // it is not worth a timer of its own
+				}
+				return lstat(r.t, r.previous()).ID.IsZero()
+			})
+		}
+		r.d.stop()
+		if !errors.Is(r.d.err, ErrRestart) {
+			return st, true
+		}
+		r.raise()
 	}
 }
 
