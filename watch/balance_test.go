@@ -108,7 +108,7 @@ func TestIntervalRotation(t *testing.T) {
 	})
 	s.install("1")
 	d := s.start()
-	d.steady("1")
+	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady }) // the link is in motion
 	hold(t, s.path)
 	st := d.waitFor("it has gone round", func(st TargetStatus) bool { return st.Rotations >= 7 })
 	if st.RotationsByReason.Interval != st.Rotations || st.Saturated || len(st.Copies) != 3 {
