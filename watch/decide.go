@@ -157,10 +157,12 @@ func decideSteady(o observation) decision {
 }
 
 func decideFile(o observation) decision {
-	if o.publish == config.PublishNone && o.known && o.complete {
-		return decideSteady(o)
-	}
+	sidecar := o.publish == config.PublishNone
 	switch {
+	case sidecar && o.leadsNowhere() && (o.known || o.broken): // else it leads to path until the new copies are made
+		return decision{step: stepLead, state: Cloning, reason: "the private link leads to no copy"}
+	case sidecar && o.known && o.complete:
+		return decideSteady(o)
 	case o.refused != nil:
 		return decision{state: Degraded, reason: o.refused.Error()}
 	case o.unwhole != nil:
