@@ -203,7 +203,11 @@ func TestMendReadsNoOther(t *testing.T) {
 	if st := d.steady("1"); st.Current == "imapd_002" {
 		t.Fatalf("the test itself: the link leads to %s", st.Current)
 	}
-	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	fd, err := -1, error(unix.EMFILE)
+	eventually(t, "the kernel lets go of other tests' inotify instances", func() bool {
+		fd, err = unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+		return err != unix.EMFILE
+	})
 	must(t, err)
 	defer unix.Close(fd)
 	_, err = unix.InotifyAddWatch(fd, s.copy(2), unix.IN_ACCESS)
