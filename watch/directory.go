@@ -14,9 +14,10 @@ import (
 	"relinkd/pool"
 )
 
-// checkWatch asks once a second whether events still come: an unmount ends them without a word.
+// checkWatch asks once a second whether events still come: an unmount ends them without a word. A verb
+// without a daemon has none.
 func (t *target) checkWatch(now time.Time) {
-	if now.Sub(t.watchChecked) < time.Second {
+	if !t.watched || now.Sub(t.watchChecked) < time.Second {
 		return
 	}
 	t.watchChecked = now

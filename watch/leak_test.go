@@ -39,6 +39,33 @@ func TestNothingLeaks(t *testing.T) {
 	}
 }
 
+// Not parallel, as above. Verbs that act without a daemon leave nothing open either.
+func TestNothingLeaksOffline(t *testing.T) {
+	s := newSite(t)
+	s.install("0")
+	round := func() {
+		for _, verb := range []func(*Watcher) (*Report, error){
+			func(w *Watcher) (*Report, error) { return w.Manage(t.Context(), name) },
+			func(w *Watcher) (*Report, error) { return w.Restore(t.Context(), name, false) },
+		} {
+			w := s.offline()
+			_, err := verb(w)
+			must(t, err)
+			must(t, w.Close())
+		}
+	}
+	round()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the collector closes files that are forgotten
+	files, goroutines := open(t), runtime.NumGoroutine()
+	for range 10 {
+		round()
+	}
+	flat := func() bool { return open(t) <= files && runtime.NumGoroutine() <= goroutines }
+	if !within(deadline/10, flat) {
+		t.Errorf("there were %d open files and %d goroutines, now %d and %d", files, goroutines, open(t), runtime.NumGoroutine())
+	}
+}
+
 // open is the number of open files of this process.
 func open(t testing.TB) int {
 	t.Helper()

@@ -62,6 +62,7 @@ type target struct {
 	status       State
 	reason       string
 	deaf         string // why file events are not to be had
+	watched      bool   // install's Run runs
 	watchChecked time.Time
 	notice       string // what is worth telling although all is well
 	lastErr      string
@@ -269,6 +270,7 @@ func (t *target) watch(ctx context.Context) {
 		t.stopW = cancel
 		return
 	}
+	t.watched = true
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
