@@ -74,6 +74,11 @@ func (t *target) undo(force bool, r *Report) error {
 		return err
 	}
 	managed, err := t.wasManaged()
+	if err == nil && !managed && t.link.Private() != nil {
+		if err = t.mend(r); err == nil {
+			managed, err = t.wasManaged() // by a newer file that a crash had hidden
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -145,13 +150,10 @@ func (t *target) clearAway(force bool, r *Report) error {
 }
 
 // clearRemnants removes what a crash has left in the private directory, and that with it, before anything
-// was published or after everything was restored.
+// was published or after everything was restored. mend must have run: it brings a newer file to light.
 func (t *target) clearRemnants(r *Report) error {
 	if t.link.Private() == nil {
 		return nil
-	}
-	if err := t.mend(r); err != nil {
-		return err
 	}
 	left, err := t.dismantle()
 	if err != nil {
@@ -202,7 +204,8 @@ func (t *target) prepareRestore(r *Report) (cloned bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	needed := v.Path.Kind == linker.Ours || v.Path.Kind == linker.PoolLink || v.Path.Kind == linker.Nothing
+	needed := v.Path.Kind == linker.Ours || v.Path.Kind == linker.PoolLink ||
+		v.Path.Kind == linker.Nothing && v.Publish.Kind != linker.File // a newer file that a crash has hidden comes to path
 	if !needed || v.Pristine.Kind == linker.File {
 		return false, nil
 	}

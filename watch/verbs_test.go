@@ -16,6 +16,7 @@ import (
 
 	"relinkd/config"
 	"relinkd/fsys"
+	"relinkd/internal/standin"
 	"relinkd/linker"
 	"relinkd/pool"
 )
@@ -212,6 +213,23 @@ func TestRestoreTakesRemnantsAway(t *testing.T) {
 				s.plain("1", packaged)
 			})
 		}
+	}
+}
+
+// A newer file that a crash has left in the private directory, with nothing else, is put at path.
+func TestRestoreOfRemnantsKeepsNewer(t *testing.T) {
+	t.Parallel()
+	for _, suffix := range []string{".publish", ".out", ".aside"} {
+		t.Run(suffix, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			must(t, os.Mkdir(s.private(""), 0o755))
+			must(t, standin.Write(s.private(name+suffix), "2"))
+			w := s.offline()
+			_, err := w.Restore(t.Context(), name, false)
+			must(t, err)
+			s.plain("2", 0)
+		})
 	}
 }
 
