@@ -4,7 +4,8 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
+ENTRY   := $(if $(filter amd64,$(shell go env GOARCH)),-E relinkd/internal/hangup.entry)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(ENTRY) -X main.version=$(VERSION)'
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 
 .PHONY: help

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"relinkd/config"
+	"relinkd/internal/hangup"
 )
 
 // app is what all verbs share.
@@ -54,6 +55,11 @@ them, and moves on to the least loaded copy before any passes its threshold.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			if cmd.Name() != "run" {
+				hangup.Default()
+			}
+		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef(cmd, "%v", err)

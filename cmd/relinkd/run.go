@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/signal"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"relinkd/config"
 	"relinkd/control"
+	"relinkd/internal/hangup"
 	"relinkd/watch"
 )
 
@@ -31,10 +30,6 @@ working link too. SIGHUP has it read its configuration again.`,
 // runDaemon starts the parts of the daemon and returns when ctx has ended or one of them has failed,
 // and all have stopped.
 func (a *app) runDaemon(ctx context.Context) (err error) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, unix.SIGHUP) // from here on it does not kill
-	defer signal.Stop(hup)
-
 	cfg, err := a.load()
 	if err != nil {
 		return err
@@ -68,7 +63,7 @@ func (a *app) runDaemon(ctx context.Context) (err error) {
 	g.Go(func() error { return control.NewServer(w, log).Serve(ctx, ln) })
 	g.Go(func() error { return web.Run(ctx) })
 	g.Go(func() error { systemd.follow(ctx, w); return nil })
-	g.Go(func() error { reloadOn(ctx, hup, w, systemd); return nil })
+	g.Go(func() error { reloadOn(ctx, hangup.Caught(), w, systemd); return nil })
 	err = g.Wait()
 	log.Info().AnErr("error", err).Msg("relinkd stops")
 	return err
