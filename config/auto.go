@@ -17,10 +17,10 @@ const autoPath = "auto"
 // privateDir is relinkd's own directory inside an install directory.
 const privateDir = ".relinkd"
 
-// installDirs is where Cyrus is installed: Debian, Ubuntu, openSUSE; Fedora, RHEL; from source; from
-// source of old.
-func installDirs() []string {
-	return []string{"/usr/lib/cyrus/bin", "/usr/libexec/cyrus-imapd", "/usr/cyrus/libexec", "/usr/cyrus/bin"}
+// InstallDirs is where Cyrus is installed: Debian, Ubuntu, openSUSE; Fedora, RHEL; RHEL of old; from
+// source; from source of old. relinkd.service opens them all.
+func InstallDirs() []string {
+	return []string{"/usr/lib/cyrus/bin", "/usr/libexec/cyrus-imapd", "/usr/lib/cyrus-imapd", "/usr/cyrus/libexec", "/usr/cyrus/bin"}
 }
 
 // findTarget returns where the executable called name is installed below root: in the one install
@@ -29,7 +29,7 @@ func installDirs() []string {
 // says why that cannot be told, "" if it can; allowed then says what to do.
 func findTarget(root, name string) (path, found, allowed string) {
 	var dirs, holding []string
-	for _, dir := range installDirs() {
+	for _, dir := range InstallDirs() {
 		dir = filepath.Join(root, dir)
 		if slices.ContainsFunc(dirs, func(known string) bool { return sameFile(known, dir) }) {
 			continue // one directory under two names
@@ -60,7 +60,7 @@ func findTarget(root, name string) (path, found, allowed string) {
 	case len(dirs) > 0:
 		return filepath.Join(dirs[0], name), "", ""
 	default:
-		return filepath.Join(root, installDirs()[0], name), "", ""
+		return filepath.Join(root, InstallDirs()[0], name), "", ""
 	}
 }
 

@@ -22,6 +22,7 @@ func TestAuto(t *testing.T) {
 		{name: "nothing installed", want: "/usr/lib/cyrus/bin/imapd"},
 		{name: "Debian", files: []string{"/usr/lib/cyrus/bin/imapd"}, want: "/usr/lib/cyrus/bin/imapd"},
 		{name: "Fedora", files: []string{"/usr/libexec/cyrus-imapd/imapd"}, want: "/usr/libexec/cyrus-imapd/imapd"},
+		{name: "RHEL of old", files: []string{"/usr/lib/cyrus-imapd/imapd"}, want: "/usr/lib/cyrus-imapd/imapd"},
 		{name: "from source", files: []string{"/usr/cyrus/libexec/imapd"}, want: "/usr/cyrus/libexec/imapd"},
 		{name: "from source of old", files: []string{"/usr/cyrus/bin/imapd"}, want: "/usr/cyrus/bin/imapd"},
 		{name: "only other programs", files: []string{"/usr/cyrus/libexec/pop3d", "/usr/cyrus/bin/pop3d"}, want: "/usr/cyrus/libexec/imapd"},
@@ -68,7 +69,9 @@ func TestAuto(t *testing.T) {
 	}
 }
 
-// TestOneFile refuses targets that are one file in spite of their names.
+// TestOneFile refuses targets of one path in spite of their names. Whether two paths are one file is for the
+// targets to say: it changes with what stands there, and a configuration that was good yesterday must not keep
+// relinkd from restoring today.
 func TestOneFile(t *testing.T) {
 	root := t.TempDir()
 	place(t, root+"/bin/imapd")
@@ -76,8 +79,8 @@ func TestOneFile(t *testing.T) {
 	check(t, os.Symlink("imapd", root+"/bin/soft"))
 	check(t, os.Symlink("bin", root+"/sbin"))
 	for path, want := range map[string]string{
-		"/bin/hard":      `"ROOT/bin/hard", which is the same file as ROOT/bin/imapd of target imapd, allowed: a file of its own`,
-		"/bin/soft":      `"ROOT/bin/soft", which is the same file as ROOT/bin/imapd of target imapd, allowed: a file of its own`,
+		"/bin/hard":      "",
+		"/bin/soft":      "",
 		"/sbin/imapd":    `"ROOT/sbin/imapd", which is the path of target imapd, allowed: a path of its own`,
 		"/sbin/imapd_01": "",
 		"/sbin/imapd_001": `"ROOT/sbin/imapd_001", a name that relinkd uses for target imapd, ` +

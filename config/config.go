@@ -16,6 +16,8 @@ type Config struct {
 	Metrics Metrics  `koanf:"metrics"`
 	Log     Log      `koanf:"log"`
 	State   State    `koanf:"state"`
+
+	Warnings []string `koanf:"-"` // what an administrator should hear of, although all is as it may be
 }
 
 // Target returns the target of that name.

@@ -102,7 +102,8 @@ func (l *loader) accept(layer map[string]any, s setting, v any) {
 }
 
 // environment is the layer of the variables that begin with RELINKD_. One that names no setting is
-// refused like an unknown key of the file.
+// refused like an unknown key of the file, unless it could not name any for want of "__": those are
+// others', such as RELINKD_PORT, which Kubernetes makes of a service called relinkd.
 func (l *loader) environment(environ []string) koanf.Provider {
 	byName := make(map[string][]setting)
 	for _, s := range l.settings {
@@ -115,6 +116,10 @@ func (l *loader) environment(environ []string) koanf.Provider {
 			named := byName[variable]
 			switch len(named) {
 			case 0:
+				if !strings.Contains(strings.TrimPrefix(variable, envPrefix), envSeparator) {
+					l.unrelated = append(l.unrelated, variable)
+					return "", nil
+				}
 				l.stray(variable, "a variable that names no setting", "names like RELINKD_LOG__LEVEL, and "+
 					"RELINKD_TARGET__IMAPD__COPIES for a target of the file: unset it")
 				return "", nil
@@ -127,6 +132,16 @@ func (l *loader) environment(environ []string) koanf.Provider {
 			}
 		},
 	})
+}
+
+// warnings tells of the variables that are not relinkd's, in one sentence.
+func (l *loader) warnings() []string {
+	if len(l.unrelated) == 0 {
+		return nil
+	}
+	slices.Sort(l.unrelated)
+	return []string{fmt.Sprintf("%s: no setting is named so, and it is ignored; those of relinkd are named like RELINKD_LOG__LEVEL, with two underscores",
+		strings.Join(l.unrelated, ", "))}
 }
 
 // flags is the layer of the flags that were set and are named like a key; other flags have no dot.

@@ -61,6 +61,7 @@ func Load(o Options) (*Config, error) {
 	if len(l.problems) > 0 {
 		return nil, &Errors{Problems: sorted(l.problems)}
 	}
+	c.Warnings = l.warnings()
 	return c, nil
 }
 
@@ -73,6 +74,8 @@ type loader struct {
 	origins  map[string]string // by a setting's name: the variable or flag that its value came from
 	refused  map[string]bool   // by a setting's name: a value of it was refused
 	problems []Problem
+
+	unrelated []string // variables that begin like relinkd's and can name no setting
 }
 
 // report notes a problem with what stands at path, where the value in force was given: by a flag, by

@@ -224,7 +224,6 @@ func TestOverrideProblems(t *testing.T) {
 		{"stray names", []string{"RELINKD_LOG_LEVEL=info", "RELINKD_TARGET__POP3D__COPIES=1", "RELINKD_log__level=info"},
 			[]string{"--log.format=json", "--target.pop3d.copies=1"}, []string{
 				loud,
-				`RELINKD_LOG_LEVEL: found a variable that names no setting, allowed: ` + variables,
 				`RELINKD_TARGET__POP3D__COPIES: found a variable that names no setting, allowed: ` + variables,
 				`RELINKD_log__level: found a variable that names no setting, allowed: ` + variables,
 				`--target.pop3d.copies: found a flag that names no setting, allowed: names of keys of the file, such as --log.level`,
@@ -243,6 +242,22 @@ func TestOverrideProblems(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Of variables that could name no setting a configuration warns, once: Kubernetes makes such of a service.
+func TestUnrelatedVariables(t *testing.T) {
+	o := Options{File: write(t, good), Root: t.TempDir(), Env: []string{
+		"RELINKD_SERVICE_HOST=10.0.0.1", "RELINKD_PORT=tcp://10.0.0.1:9642", "RELINKD_PORT_9642_TCP_ADDR=10.0.0.1", "RELINKD_=", "PATH=/bin",
+	}}
+	want := []string{"RELINKD_, RELINKD_PORT, RELINKD_PORT_9642_TCP_ADDR, RELINKD_SERVICE_HOST: no setting is named so, and it is ignored; " +
+		"those of relinkd are named like RELINKD_LOG__LEVEL, with two underscores"}
+	if diff := cmp.Diff(want, load(t, o).Warnings); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	o.Env = []string{"PATH=/bin"}
+	if w := load(t, o).Warnings; len(w) > 0 {
+		t.Errorf("warns of nothing: %q", w)
 	}
 }
 

@@ -84,9 +84,9 @@ func (l *loader) fitsLauncher(t *Target) {
 	}
 }
 
-// apart reports two targets that would get in each other's way: of one path, of one file, or one
-// with the name of something that relinkd keeps for the other. (Where relinkd is at work already,
-// two names of one file lead to different copies and are no longer seen to be one.)
+// apart reports two targets that would get in each other's way: of one path, or one with the name of
+// something that relinkd keeps for the other. Two names of one file, as multi-call programs have, are two
+// targets with copies of their own; a symbolic link is for the target itself to refuse.
 func (l *loader) apart(a, b *Target) {
 	nameA, nameB := filepath.Base(a.Path), filepath.Base(b.Path)
 	dirA, dirB := filepath.Dir(a.Path), filepath.Dir(b.Path)
@@ -94,8 +94,6 @@ func (l *loader) apart(a, b *Target) {
 	switch oneDir := dirA == dirB || sameFile(dirA, dirB); {
 	case oneDir && nameA == nameB:
 		l.report(key, fmt.Sprintf("%q, which is the path of target %s", b.Path, a.Name), "a path of its own")
-	case sameFile(a.Path, b.Path):
-		l.report(key, fmt.Sprintf("%q, which is the same file as %s of target %s", b.Path, a.Path, a.Name), "a file of its own")
 	case oneDir && keeps(nameA, nameB):
 		l.report(key, fmt.Sprintf("%q, a name that relinkd uses for target %s", b.Path, a.Name), reservedBy(nameA))
 	case oneDir && keeps(nameB, nameA):

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"relinkd/config"
 )
 
 func TestDropIn(t *testing.T) {
@@ -29,5 +31,25 @@ func TestDropIn(t *testing.T) {
 	put(filepath.Join(root, "etc/systemd/system", unitName+".d", "opt.conf"), "[Service]\nReadWritePaths=-/opt -/srv\n")
 	if got := h.DropIn(dirs...); got != "" {
 		t.Errorf("with a drop-in for all of them: %q", got)
+	}
+}
+
+// The unit opens every directory in which path = "auto" looks.
+func TestUnitOpensInstallDirs(t *testing.T) {
+	unit, err := os.ReadFile("../packaging/relinkd.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := HostAt(t.TempDir())
+	dir := h.Units[len(h.Units)-1]
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, unitName), string(unit))
+	if got := h.DropIn(config.InstallDirs()...); got != "" {
+		t.Errorf("relinkd.service needs\n%s", got)
+	}
+	if h.DropIn("/opt/mail/bin") == "" {
+		t.Error("the unit opens everything")
 	}
 }

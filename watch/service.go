@@ -200,7 +200,7 @@ func (w *Watcher) reload(ctx context.Context) (*Report, error) {
 	old := w.cfg
 	w.cfgError = ""
 	w.mu.Unlock()
-	r.Warnings = append(r.Warnings, config.RestartNeeded(old, cfg)...)
+	r.Warnings = append(append(r.Warnings, cfg.Warnings...), config.RestartNeeded(old, cfg)...)
 	if err := w.dropTargets(ctx, old, cfg, r); err != nil {
 		for _, t := range old.Targets { // what was dropped before that is managed as it was
 			w.ensureLoop(t)

@@ -24,7 +24,7 @@ opens it.`,
 			if len(args) == 1 {
 				a.configFile = args[0]
 			}
-			cfg, err := a.load()
+			cfg, err := a.loadOnce()
 			if err != nil {
 				return err
 			}

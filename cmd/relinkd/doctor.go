@@ -44,7 +44,7 @@ without a running daemon, and exits 3 if something needs doing. Root sees more t
 
 // examined is this host, the configuration, and what the daemon says if one answers.
 func (a *app) examined(ctx context.Context) (doctor.Options, error) {
-	cfg, err := a.load()
+	cfg, err := a.loadOnce()
 	if err != nil {
 		return doctor.Options{}, err
 	}

@@ -19,6 +19,7 @@ import (
 type app struct {
 	configFile string // --config
 	socket     string // --socket; "" leaves it to the configuration
+	warned     bool   // what the configuration warns of was told
 	in         io.Reader
 	out        io.Writer
 	errOut     io.Writer

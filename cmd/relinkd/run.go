@@ -53,6 +53,9 @@ func (a *app) runDaemon(ctx context.Context) (err error) {
 		return err
 	}
 	log.Info().Str("version", buildVersion()).Str("socket", cfg.Control.Socket).Msg("relinkd starts")
+	for _, warning := range cfg.Warnings {
+		log.Warn().Msg(warning)
+	}
 	if err := web.Listen(cfg.Metrics.Listen); err != nil { // not worth leaving the link to itself
 		w.Trouble(err)
 	}

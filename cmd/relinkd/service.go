@@ -35,13 +35,25 @@ func (a *app) load() (*config.Config, error) {
 	return config.Load(config.Options{File: a.configFile, Env: os.Environ(), Flags: flags})
 }
 
+// loadOnce is load for a verb, which warns of what it finds the first time.
+func (a *app) loadOnce() (*config.Config, error) {
+	cfg, err := a.load()
+	if err == nil && !a.warned {
+		a.warned = true
+		for _, warning := range cfg.Warnings {
+			fmt.Fprintf(a.errOut, "relinkd: warning: %s\n", warning)
+		}
+	}
+	return cfg, err
+}
+
 // askDaemon runs act with the running daemon. Without one it returns control.ErrNoDaemon, or what is
 // wrong with the configuration, if that is why the socket is not known.
 func (a *app) askDaemon(act func(watch.Service) error) error {
 	if a.socket != "" {
 		return act(control.NewClient(a.socket))
 	}
-	cfg, err := a.load()
+	cfg, err := a.loadOnce()
 	if err == nil {
 		return act(control.NewClient(cfg.Control.Socket))
 	}
@@ -62,7 +74,7 @@ func (a *app) askOrAct(ctx context.Context, act func(watch.Service) error) error
 	if !errors.Is(err, control.ErrNoDaemon) {
 		return err
 	}
-	cfg, err := a.load()
+	cfg, err := a.loadOnce()
 	if err != nil {
 		return err
 	}
