@@ -73,11 +73,15 @@ func targetFindings(t *watch.TargetStatus) []Finding {
 	switch t.State {
 	case watch.Degraded:
 		try := "`relinkd plan`, and `journalctl -u relinkd` for what led to it"
-		if strings.Contains(t.Reason, "relinkd manage") {
+		if t.AwaitsManage {
 			try = "relinkd manage " + t.Name
 		}
 		found(true, try, "%s is degraded: %s", t.Name, t.Reason)
 	case watch.Released:
+		if !t.AwaitsManage {
+			found(false, "", "%s is released: %s", t.Name, t.Reason)
+			break
+		}
 		found(false, "relinkd manage "+t.Name, "%s is released: not managed until you say so", t.Name)
 	case watch.Absent:
 		found(false, "", "%s is absent: nothing is installed at %s; it is managed as soon as something is", t.Name, t.Path)

@@ -127,11 +127,11 @@ func TestVerdict(t *testing.T) {
 	for want, st := range map[string]*watch.Status{
 		"healthy: imapd is steady": {Targets: []watch.TargetStatus{imapd(3)}},
 		"healthy: 2 targets (1 steady, 1 released)": {
-			Targets: []watch.TargetStatus{imapd(3), {State: watch.Released}}},
+			Targets: []watch.TargetStatus{imapd(3), {State: watch.Released, AwaitsManage: true}}},
 		"at work: 2 targets (1 steady, 1 cloning)": {
 			Targets: []watch.TargetStatus{imapd(3), {State: watch.Cloning}}},
 		"nothing is managed: imapd is released": {
-			Targets: []watch.TargetStatus{{Name: "imapd", State: watch.Released}}},
+			Targets: []watch.TargetStatus{{Name: "imapd", State: watch.Released, AwaitsManage: true}}},
 		"something needs attention; imapd is degraded": {
 			Targets: []watch.TargetStatus{{Name: "imapd", State: watch.Degraded}}},
 		"2 things need attention; imapd is steady": {ConfigError: "x", UnreadableProcesses: 1,

@@ -106,8 +106,8 @@ func statuses() map[string]*watch.Status {
 			Targets: []watch.TargetStatus{
 				{Name: "imapd", Path: "/x/imapd", Publish: "none", State: watch.Degraded, Reason: "/x/imapd is a directory",
 					Threshold: 200, Mark: 180, MaxCopies: 240},
-				{Name: "lmtpd", Path: "/x/lmtpd", Publish: "symlink", State: watch.Released},
-				{Name: "pop3d", Path: "/x/pop3d", Publish: "symlink", State: watch.Degraded,
+				{Name: "lmtpd", Path: "/x/lmtpd", Publish: "symlink", State: watch.Released, AwaitsManage: true},
+				{Name: "pop3d", Path: "/x/pop3d", Publish: "symlink", State: watch.Degraded, AwaitsManage: true,
 					Reason: "path is a symbolic link to pop3d_004 that relinkd did not make, a hand-made pool: nothing is touched until relinkd manage"},
 				{Name: "nntpd", Path: "/x/nntpd", Publish: "symlink", State: watch.Absent},
 				{Name: "timsieved", Path: "/x/timsieved", Publish: "symlink", State: watch.Cloning, Reason: "a new source stands at path", Threshold: 9, Mark: 8, MaxCopies: 9, SourceProcesses: 5},

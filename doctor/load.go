@@ -22,7 +22,11 @@ func judgeLoad(t config.Target, st *watch.TargetStatus, up time.Duration, reused
 	case watch.Degraded, watch.Bypassed:
 		f.needs(fmt.Sprintf("%s is %s: %s", t.Name, st.State, st.Reason), "new processes may not be spread over copies", "do what the reason says; relinkd status shows when it is steady")
 	case watch.Released:
-		f.note(t.Name+" is released: relinkd leaves it alone", "an operator has said so, or the package has just been installed", "relinkd plan, then: relinkd manage "+t.Name)
+		try := "" // where relinkd could not manage what stands there
+		if st.AwaitsManage {
+			try = "relinkd plan, then: relinkd manage " + t.Name
+		}
+		f.note(t.Name+" is released: relinkd leaves it alone", "an operator has said so, or the package has just been installed", try)
 	}
 	if st.State != watch.Steady || t.Rotation == config.RotationInterval {
 		return f.all

@@ -28,7 +28,7 @@ func TestLoad(t *testing.T) {
 		"webmail, many":   {func(_ *config.Target, s *watch.TargetStatus) { s.Rotations, s.Processes = 922, 9000 }, 20 * time.Minute, []string{"fine", "note | raise threshold; or"}},
 		"with a launcher": {func(t *config.Target, s *watch.TargetStatus) { t.Publish, s.Rotations = "launcher", 922 }, 20 * time.Minute, []string{"fine", "fine 922 rotations"}},
 		"degraded":        {func(_ *config.Target, s *watch.TargetStatus) { s.State, s.Reason = watch.Degraded, "disk full" }, 0, []string{"TODO imapd is degraded: disk full"}},
-		"released":        {func(_ *config.Target, s *watch.TargetStatus) { s.State = watch.Released }, 0, []string{"note imapd is released | relinkd manage imapd"}},
+		"released":        {func(_ *config.Target, s *watch.TargetStatus) { s.State, s.AwaitsManage = watch.Released, true }, 0, []string{"note imapd is released | relinkd manage imapd"}},
 		"by the clock":    {func(t *config.Target, s *watch.TargetStatus) { t.Rotation, s.Mark = config.RotationInterval, 0 }, time.Hour, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

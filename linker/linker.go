@@ -52,6 +52,8 @@ type Link struct {
 	put        fsys.ID // what relinkd last put at path; zero when not known
 	noExchange bool    // the file system was seen to lack RENAME_EXCHANGE
 	announce   func()  // what Announce has set; may be nil
+
+	guard func(private *fsys.Dir) error // what Guard has set; may be nil
 }
 
 // Open opens the install directory of path and relinkd's private directory in it, without making
@@ -132,6 +134,12 @@ func (l *Link) MakePrivate() error {
 	if err != nil {
 		return err
 	}
+	if l.guard != nil {
+		if err := l.guard(private); err != nil {
+			private.Close()
+			return err
+		}
+	}
 	// A umask may have taken bits that processes of other users need to pass through.
 	if err := private.Chmod("prepare: chmod", 0o755); err != nil {
 		private.Close()
@@ -176,6 +184,16 @@ func (l *Link) SetPut(id fsys.ID) { l.put = id }
 // Announce has f called when Put tells of a link that Publish is about to put at path: who writes Put
 // down then can tell after a crash whether it is ours that stands there.
 func (l *Link) Announce(f func()) { l.announce = f }
+
+// Guard has f called with the private directory before it is used: now, if there is one, and whenever
+// MakePrivate has opened it. Its error is Guard's and MakePrivate's, and nothing is done in the directory.
+func (l *Link) Guard(f func(private *fsys.Dir) error) error {
+	l.guard = f
+	if l.private == nil {
+		return nil
+	}
+	return f(l.private)
+}
 
 // NoExchange reports whether the file system was seen to lack RENAME_EXCHANGE, so that a file
 // renamed to path between a look and our rename would be lost.

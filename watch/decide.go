@@ -72,6 +72,7 @@ type decision struct {
 	state  State
 	reason string
 	again  time.Duration // for stepWait
+	awaits bool          // relinkd manage would go on
 }
 
 // decide is the table of what relinkd does about what it sees. It is pure.
@@ -183,7 +184,7 @@ func decidePoolLink(o observation) decision {
 	case managed && o.had:
 		return decision{step: stepReclaim, state: Steady, reason: fmt.Sprintf("somebody linked path to %s", o.view.Path.Text)}
 	case !managed && !o.takeOver:
-		return decision{state: Degraded, reason: fmt.Sprintf(
+		return decision{state: Degraded, awaits: true, reason: fmt.Sprintf(
 			"path is a symbolic link to %s that relinkd did not make, a hand-made pool: nothing is touched until relinkd manage", o.view.Path.Text)}
 	case !managed && o.refused != nil:
 		return decision{state: Degraded, reason: fmt.Sprintf("cannot take over the hand-made pool: %v", o.refused)}

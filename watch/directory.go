@@ -57,6 +57,9 @@ func (t *target) open() error {
 		return err
 	}
 	info, err := link.Dir().Stat()
+	if err == nil {
+		err = link.Guard(t.hold)
+	}
 	if err != nil {
 		link.Close()
 		return err

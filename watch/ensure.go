@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"relinkd/config"
 	"relinkd/fsys"
@@ -19,7 +21,7 @@ import (
 // events only make it run sooner. It returns after how long it wants to run again at the latest; 0
 // leaves that to the next event.
 func (t *target) ensure(ctx context.Context) time.Duration {
-	t.atRest = false
+	t.atRest, t.awaits = false, false
 	if !t.active {
 		return 0
 	}
@@ -44,6 +46,7 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 		}
 		d := decide(o)
 		t.become(d.state, d.reason)
+		t.awaits = d.awaits
 		if d.state == Absent && d.step == stepNone {
 			if err := t.sweep(); err != nil {
 				return t.giveUp(err)
@@ -146,8 +149,25 @@ func (t *target) become(state State, reason string) {
 	t.status, t.reason = state, reason
 }
 
+// becomeReleased says how to begin, unless what stands at path is nothing that relinkd could begin with.
 func (t *target) becomeReleased() {
+	if t.awaits = !isScript(t.cfg.Path); !t.awaits {
+		t.become(Released, "not managed, and path is a script: relinkd manages programs only")
+		return
+	}
 	t.become(Released, fmt.Sprintf("not managed: to begin, say relinkd manage %s", t.name))
+}
+
+// isScript reports whether path is a script, as a wrapper around the program is.
+func isScript(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var begin [2]byte
+	n, _ := f.ReadAt(begin[:], 0)
+	return string(begin[:n]) == "#!"
 }
 
 // observe gathers what a decision rests on. It opens and loads what is needed first.

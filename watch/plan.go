@@ -14,7 +14,11 @@ func (t *target) plan() (TargetPlan, error) {
 	p := TargetPlan{Target: t.name, Path: t.cfg.Path, State: t.status, Steps: []string{}, Effects: []string{}, Keeps: []string{}}
 	if t.released {
 		p.State = Released
-		p.Keeps = append(p.Keeps, fmt.Sprintf("%s is not managed until you say so: `relinkd manage %s` would take it over", t.cfg.Path, t.name))
+		keeps := fmt.Sprintf("%s is not managed until you say so: `relinkd manage %s` would take it over", t.cfg.Path, t.name)
+		if isScript(t.cfg.Path) {
+			keeps = fmt.Sprintf("%s is not managed, and is a script: relinkd manages programs only", t.cfg.Path)
+		}
+		p.Keeps = append(p.Keeps, keeps)
 		return p, nil
 	}
 	o, err := t.observe(time.Now())

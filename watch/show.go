@@ -29,6 +29,7 @@ func (t *target) show() {
 			Publish:             string(t.cfg.Publish),
 			State:               t.status,
 			Reason:              t.reason,
+			AwaitsManage:        t.awaits,
 			Threshold:           t.cfg.Threshold,
 			Mark:                t.mark,
 			MaxCopies:           t.cfg.MaxCopies,

@@ -47,7 +47,8 @@ type TargetStatus struct {
 	Publish             string            `json:"publish"`
 	State               State             `json:"state"`
 	Reason              string            `json:"reason"`
-	Current             string            `json:"current"` // the copy's file name, "" when there is none
+	AwaitsManage        bool              `json:"awaits_manage"` // nothing is done until relinkd manage
+	Current             string            `json:"current"`       // the copy's file name, "" when there is none
 	Threshold           int               `json:"threshold"`
 	Mark                int               `json:"mark"`
 	MaxCopies           int               `json:"max_copies"`

@@ -36,6 +36,7 @@ type target struct {
 	first   chan struct{} // closed after the first Ensure
 	shown   atomic.Pointer[shown]
 	history *history
+	locks   *privates // of all targets
 	// ---
 	cfg      config.Target
 	active   bool // Ensure may change things; false for verbs that act without a daemon
@@ -44,6 +45,7 @@ type target struct {
 	follower *proctable.Follower
 
 	link    *linker.Link // nil while the install directory is missing
+	letGoOf func()       // gives up the private directory's lock; nil when it is not held
 	dirID   fsys.ID      // the directory that link has open
 	pool    *pool.Pool   // nil until loaded
 	cleaned bool         // what a crash left half made was removed
@@ -61,6 +63,7 @@ type target struct {
 	working      int           // pieces of work off the loop whose results are still to come
 	status       State
 	reason       string
+	awaits       bool   // relinkd manage would go on
 	deaf         string // why file events are not to be had
 	watched      bool   // install's Run runs
 	watchChecked time.Time
@@ -121,6 +124,7 @@ func newTarget(w *Watcher, cfg config.Target) *target {
 		results:     make(chan func()),
 		first:       make(chan struct{}),
 		history:     w.history,
+		locks:       &w.privates,
 		told:        Starting,
 		cfg:         cfg,
 		status:      Starting,
@@ -307,6 +311,7 @@ func (t *target) unload() {
 	if t.link != nil {
 		t.link.Close()
 	}
+	t.letGo()
 	t.link, t.pool, t.current, t.dirID, t.cleaned = nil, nil, 0, fsys.ID{}, false
 	t.sources, t.spoiled = nil, false
 	clear(t.suspect)

@@ -61,6 +61,8 @@ type Watcher struct {
 	history *history
 	ready   chan struct{}
 
+	privates privates
+
 	ctx  context.Context // ends with Close; what loops run under when Run does not
 	stop func()
 
@@ -98,7 +100,7 @@ func New(cfg *config.Config, o Options) (*Watcher, error) {
 		state.Close()
 		return nil, err
 	}
-	w := &Watcher{history: newHistory(), log: o.Log}
+	w := &Watcher{history: newHistory(), log: o.Log, privates: privates{held: map[fsys.ID]*lockedDir{}}}
 	table, err := proctable.New(proctable.Options{
 		Proc:          o.Proc,
 		Interval:      cfg.Census.Interval,

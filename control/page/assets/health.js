@@ -44,7 +44,8 @@ function ofTarget(target) {
   const [level, meaning, usual] = states[target.state] ?? ["warn", "this page does not know that state", "Reload the page."];
   const [why, advice] = parted(target.reason);
   let todo = advice || usual;
-  if (why.includes("until relinkd manage")) todo = "`relinkd manage NAME` verifies the copies and takes them over.";
+  if (target.state === "degraded" && target.awaits_manage) todo = "`relinkd manage NAME` verifies the copies and takes them over.";
+  if (target.state === "released" && !target.awaits_manage) todo = "";
   if (target.state === "steady" && why) {
     found.push({ level: "warn", about, what: "steady, but", why, todo: advice });
   } else if (level !== "good" || levelOf(target) === "good") {

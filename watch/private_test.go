@@ -1,0 +1,70 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"relinkd/config"
+)
+
+// Of two daemons with a state directory each, the second touches nothing, says whom to ask, and goes on when
+// the first has gone.
+func TestTwoStateDirectories(t *testing.T) {
+	for _, publish := range ways {
+		t.Run(string(publish), func(t *testing.T) {
+			s := newSite(t, func(t *config.Target) { t.Publish = publish })
+			s.install("1")
+			first := s.start()
+			first.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+			before := s.identities()
+
+			s.configure(func(c *config.Config) { c.State.Dir = filepath.Join(t.TempDir(), "state") })
+			second := s.start()
+			st := second.waitFor("degraded", func(st TargetStatus) bool { return st.State == Degraded })
+			if !strings.Contains(st.Reason, fmt.Sprintf("process %d holds %s", os.Getpid(), filepath.Dir(s.privateLink()))) {
+				t.Errorf("the reason is %q", st.Reason)
+			}
+			if _, err := second.Restore(context.Background(), name, true); !errors.Is(err, ErrLocked) {
+				t.Errorf("restore: %v, want %v", err, ErrLocked)
+			}
+			if _, err := second.Manage(context.Background(), name); !errors.Is(err, ErrRefused) {
+				t.Errorf("manage: %v, want %v", err, ErrRefused)
+			}
+			if got := s.identities(); fmt.Sprint(got) != fmt.Sprint(before) {
+				t.Errorf("changed: %v, were %v", got, before)
+			}
+			first.stop()
+			if _, err := second.Manage(context.Background(), name); err != nil && !errors.Is(err, ErrRefused) {
+				t.Error(err)
+			}
+			s.install("2")
+			second.waitFor("steady with the next version", func(st TargetStatus) bool {
+				return st.State == Steady && st.Generation.SHA256 == sha("2")
+			})
+		})
+	}
+}
+
+// Two targets that come to one path while relinkd runs are told of it.
+func TestTwoTargetsOfOnePath(t *testing.T) {
+	s := newSite(t)
+	elsewhere := filepath.Join(t.TempDir(), "bin")
+	s.configure(func(c *config.Config) {
+		c.Targets = append(c.Targets, s.target("other", func(t *config.Target) { t.Path = filepath.Join(elsewhere, name) }))
+	})
+	s.install("1")
+	d := s.start()
+	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+	must(t, os.Symlink(s.dir, elsewhere))
+	d.waitForTarget("other", "degraded by the first", func(st TargetStatus) bool {
+		return st.State == Degraded && strings.Contains(st.Reason, "another target of this configuration")
+	})
+	if st := d.target(); st.State != Steady {
+		t.Errorf("the first is %s: %s", st.State, st.Reason)
+	}
+}
