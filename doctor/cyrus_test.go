@@ -3,6 +3,7 @@ package doctor
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,6 +70,44 @@ func FuzzParseCyrusConf(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A service whose program is a link to the target's, however it leads there, runs the target: its maxchild
+// counts in the sum.
+func TestServicesByLinks(t *testing.T) {
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "bin")
+	if err := os.MkdirAll(filepath.Join(bin, ".relinkd"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(bin, "imapd")
+	for name, text := range map[string]string{
+		"bin/.relinkd/imapd": "../imapd_003", "bin/imapd": ".relinkd/imapd", "bin/proxyd": "imapd", "bin/proxyd2": "./proxyd",
+		"sbin": "bin", "bin/other": "nowhere", "bin/round": "round", "bin/byname": filepath.Join(dir, "sbin", "imapd"), "bin/private": ".relinkd/imapd",
+	} {
+		if err := os.Symlink(text, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for program, want := range map[string]bool{
+		"imapd": true, "proxyd": true, "proxyd2": true, "byname": true, "private": true, filepath.Join(dir, "sbin", "proxyd"): true,
+		"other": false, "round": false, "missing": false, "/bin/imapd": false,
+	} {
+		if got := (service{Command: []string{program}}).runs(path, filepath.Join(bin, ".relinkd", "imapd")); got != want {
+			t.Errorf("%s: %v, want %v", program, got, want)
+		}
+	}
+	if (service{}).runs(path, "") {
+		t.Error("a service without a command runs it")
+	}
+
+	f := &found{}
+	s := site{Conf: "cyrus.conf", Services: []service{
+		{Name: "imap", Command: []string{"imapd"}, MaxChild: 300}, {Name: "proxy", Command: []string{"proxyd"}, MaxChild: 500}}}
+	s.judge(f, config.Target{Path: path, Copies: 2, MaxCopies: 2, Threshold: 200, RotateAt: 0.9, Rotation: config.RotationAdaptive}, "")
+	if !slices.ContainsFunc(f.all, func(f Finding) bool { return strings.Contains(f.What, "maxchild of imap and proxy is 800 together") }) {
+		t.Errorf("%+v", f.all)
+	}
 }
 
 func TestCyrus(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -45,10 +46,38 @@ func (s service) program() string {
 	return s.Command[0]
 }
 
-// runs reports whether the service executes path or its private link.
+// maxLinks is how many links the kernel follows on a way (path_resolution(7)).
+const maxLinks = 40
+
+// runs reports whether the service executes path or its private link, by its own name or by a link that
+// leads there, as Cyrus's packages have proxyd lead to imapd.
 func (s service) runs(path, privateLink string) bool {
 	p := s.program()
-	return p == path || p == privateLink || p != "" && !strings.Contains(p, "/") && p == filepath.Base(path)
+	if p == "" {
+		return false
+	}
+	if !strings.Contains(p, "/") {
+		p = filepath.Join(filepath.Dir(path), p)
+	}
+	for range maxLinks {
+		if samePlace(p, path) || samePlace(p, privateLink) {
+			return true
+		}
+		text, err := os.Readlink(p)
+		if err != nil {
+			return false
+		}
+		if !filepath.IsAbs(text) {
+			text = filepath.Join(filepath.Dir(p), text)
+		}
+		p = text
+	}
+	return false
+}
+
+// samePlace reports whether a and b are one name in one directory, however that is spelled.
+func samePlace(a, b string) bool {
+	return a == b || filepath.Base(a) == filepath.Base(b) && resolved(filepath.Dir(a)) == resolved(filepath.Dir(b))
 }
 
 // parseCyrusConf reads the services of a cyrus.conf as master does (master/masterconf.c): sections in

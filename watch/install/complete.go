@@ -81,6 +81,9 @@ func checkLauncher(f *os.File, size int64) error {
 // of a source, or nil.
 func CheckAttributes(name string, file fsys.Info) error {
 	switch {
+	case !file.Ours() && file.Mode&(unix.S_ISUID|unix.S_ISGID) != 0: // chown would take that away, or give it root's rights
+		return fmt.Errorf("%s belongs to uid %d and is set-id (mode %04o), so that who executes it becomes them; relinkd manages what belongs to uid %d only: leave its target out of the configuration",
+			name, file.UID, file.Perm(), os.Geteuid())
 	case !file.Ours():
 		return fmt.Errorf("%s belongs to uid %d; try: chown %d %s", name, file.UID, os.Geteuid(), name)
 	case file.Perm()&0o022 != 0:

@@ -73,7 +73,13 @@ func TestCompleteForeignOwner(t *testing.T) {
 	s := newSite(t, Options{})
 	place(t, s.file, image(t, 0))
 	check(t, os.Chown(s.file, 12345, 0))
-	if err := judge(t, s.file); err == nil || !strings.Contains(err.Error(), "belongs to uid 12345") {
+	if err := judge(t, s.file); err == nil || !strings.Contains(err.Error(), "belongs to uid 12345") || !strings.Contains(err.Error(), "try: chown") {
 		t.Error(err)
+	}
+	for _, mode := range []uint32{unix.S_ISUID, unix.S_ISGID} { // which chown takes away
+		check(t, unix.Chmod(s.file, mode|0o755))
+		if err := judge(t, s.file); err == nil || !strings.Contains(err.Error(), "set-id") || strings.Contains(err.Error(), "chown") {
+			t.Error(err)
+		}
 	}
 }
