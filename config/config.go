@@ -42,6 +42,7 @@ type Target struct {
 	MinDwell  time.Duration `koanf:"min_dwell"`  // least time between two rotations of a saturated pool
 	Rotation  Rotation      `koanf:"rotation"`   // how the next copy is chosen
 	Interval  time.Duration `koanf:"interval"`   // time between rotations with RotationInterval
+	Keep      int           `koanf:"keep"`       // earlier generations that are kept to go back to, 0 to 99
 	Settle    Settle        `koanf:"settle"`     // how long a file that is being written must rest
 }
 

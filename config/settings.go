@@ -43,6 +43,9 @@ const (
 	longestSocket = 107
 )
 
+// maxKeep is how many earlier generations can be kept.
+const maxKeep = 99
+
 // settings is every key there is for targets of these names. It is the one place that knows keys,
 // defaults and ranges; what one key has to do with others is in validate.go.
 func settings(targets []string) []setting {
@@ -68,6 +71,7 @@ func targetSettings() []setting {
 		{[]string{"min_dwell"}, time.Second, atLeastZero()},
 		{[]string{"rotation"}, string(RotationAdaptive), oneOf([]string{string(RotationAdaptive), string(RotationInterval)}, nil)},
 		{[]string{"interval"}, time.Minute, aboveZero()},
+		{[]string{"keep"}, 2, whole(0, maxKeep)},
 		{[]string{"settle", "quiet"}, time.Second, atLeastZero()},
 		{[]string{"settle", "max"}, 30 * time.Second, atLeastZero()},
 	}

@@ -38,7 +38,7 @@ func (l *Link) exchange(op fsys.Op, want fsys.Info) error {
 
 // giveBack puts what NAME.publish holds, which is newer than what we put at path, back to path. put
 // is what we last put there. Each round puts in what came out of the round before, until what comes
-// out is what we put in ourselves: that is ours to unlink, or older than what replaced it. No round
+// out is what we put in ourselves: that is ours to discard, or older than what replaced it. No round
 // leaves path without a file, and none leaves a state that Recover would misread.
 func (l *Link) giveBack(put fsys.Info) error {
 	for {
@@ -72,7 +72,7 @@ func (l *Link) giveBack(put fsys.Info) error {
 		}
 		// Not by the inode number alone: that of a link that was removed is soon another file's.
 		if out.SameContent(put) {
-			if err := l.private.Unlink("give back: unlink", l.publishName()); err != nil {
+			if err := l.discard("give back: unlink", l.publishName()); err != nil {
 				return err
 			}
 			return l.gaveBack()
@@ -96,7 +96,7 @@ func (l *Link) mark() {
 
 // unmark ends what mark began.
 func (l *Link) unmark(op fsys.Op) error {
-	return errors.Join(l.unlinkIfThere(op, l.backName()), l.unlinkIfThere(op, l.beforeName()))
+	return errors.Join(l.discard(op, l.backName()), l.discard(op, l.beforeName()))
 }
 
 // gaveBack ends giveBack: path holds what somebody else put there.

@@ -4,7 +4,9 @@
 package linker
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +31,7 @@ const (
 	suffixBack     = ".back"     // a further name of what is being given back
 	suffixBefore   = ".before"   // a further name of what was given back before that
 	suffixLauncher = ".launcher" // a launcher that is being written
+	suffixAdopt    = ".adopt"    // a source that an operator puts in force
 )
 
 // Form is what relinkd puts at path.
@@ -49,9 +52,11 @@ type Link struct {
 	name    string    // path's name, and the private link's
 	form    Form      // what is put at path
 
-	put        fsys.ID // what relinkd last put at path; zero when not known
-	noExchange bool    // the file system was seen to lack RENAME_EXCHANGE
-	announce   func()  // what Announce has set; may be nil
+	put        fsys.ID              // what relinkd last put at path; zero when not known
+	noExchange bool                 // the file system was seen to lack RENAME_EXCHANGE
+	announce   func()               // what Announce has set; may be nil
+	complete   func(*os.File) error // what SetJudge has set; may be nil
+	backup     fsys.Info            // see Backup
 
 	guard func(private *fsys.Dir) error // what Guard has set; may be nil
 }
@@ -163,6 +168,9 @@ func (l *Link) PrivateLink() string { return PrivateLink(l.Path()) }
 // PristineName is the pristine's name in the private directory.
 func (l *Link) PristineName() string { return l.name + suffixPristine }
 
+// AdoptName is the name in the private directory under which a source that is to be adopted is made.
+func (l *Link) AdoptName() string { return l.name + suffixAdopt }
+
 // PreviousName is the previous pristine's name in the private directory.
 func (l *Link) PreviousName() string { return l.name + suffixPrevious }
 
@@ -180,6 +188,47 @@ func (l *Link) Put() fsys.ID { return l.put }
 
 // SetPut tells what an earlier relinkd put at path, from the manifest.
 func (l *Link) SetPut(id fsys.ID) { l.put = id }
+
+// Backup is the package manager's backup of our link at path, dpkg's NAME.dpkg-tmp, which stood there
+// when Publish last put our link at path, and so may come back: dpkg renames it over path when it takes
+// an upgrade back. The zero Info when there was none, or it is known to be gone. Nothing else tells of
+// that: a link like ours, of the same time, is also what a backup or a copied tree brings.
+func (l *Link) Backup() fsys.Info { return l.backup }
+
+// SetBackup tells of the backup that an earlier relinkd saw, from the manifest.
+func (l *Link) SetBackup(info fsys.Info) { l.backup = info }
+
+// Unwound reports whether at, which stands at path, is that backup.
+func (l *Link) Unwound(at Standing) bool {
+	return at.Kind == Ours && l.backup != fsys.Info{} && at.Info.SameContent(l.backup) && at.Info.ID != l.put
+}
+
+// backupName is dpkg's, for as long as it unpacks a package.
+func (l *Link) backupName() string { return l.name + ".dpkg-tmp" }
+
+// lookBackup finds out what Backup tells.
+func (l *Link) lookBackup() error {
+	s, err := l.standing(l.dir, l.backupName())
+	l.backup = fsys.Info{}
+	if err == nil && s.Kind == Ours {
+		l.backup = s.Info
+	}
+	return err
+}
+
+// ForgetBackup forgets the backup that is neither at path, where at stands, nor under its own name any more:
+// its upgrade can no longer be taken back. It reports whether there was one to forget.
+func (l *Link) ForgetBackup(at Standing) bool {
+	if (l.backup == fsys.Info{}) || at.Info.SameContent(l.backup) {
+		return false
+	}
+	s, err := l.standing(l.dir, l.backupName())
+	if err != nil || s.Info.SameContent(l.backup) {
+		return false
+	}
+	l.backup = fsys.Info{}
+	return true
+}
 
 // Announce has f called when Put tells of a link that Publish is about to put at path: who writes Put
 // down then can tell after a crash whether it is ours that stands there.
@@ -250,8 +299,10 @@ func (l *Link) point(text string) error {
 	return nil
 }
 
-// Tidy removes what a crash in the midst of a rotation has left.
-func (l *Link) Tidy() error { return l.unlinkIfThere("rotate: unlink", l.name+suffixRotate) }
+// Tidy removes what a crash in the midst of a rotation or of the making of an adopted source has left.
+func (l *Link) Tidy() error {
+	return errors.Join(l.unlinkIfThere("rotate: unlink", l.name+suffixRotate), l.unlinkIfThere("adopt: unlink", l.AdoptName()))
+}
 
 // unlinkIfThere removes name from the private directory; its absence is no error.
 func (l *Link) unlinkIfThere(op fsys.Op, name string) error {

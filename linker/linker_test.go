@@ -26,6 +26,7 @@ func TestLife(t *testing.T) {
 		l, err := Open(path, nil)
 		must(t, err)
 		defer l.Close()
+		l.SetJudge(isELF)
 		must(t, l.MakePrivate())
 		must(t, l.Rotate(1))
 		src, err := l.Dir().Lstat(fstest.Packaged)
@@ -47,7 +48,7 @@ func TestLife(t *testing.T) {
 		}
 		must(t, run(path))
 		must(t, run(l.PrivateLink()))
-		if left, err := l.Dismantle(); left != nil || err != nil {
+		if left, err := l.Dismantle(""); left != nil || err != nil {
 			t.Errorf("left %q, %v", left, err)
 		}
 		back, err := l.Dir().Lstat(fstest.Packaged)
@@ -71,7 +72,7 @@ func TestLook(t *testing.T) {
 		{"nothing", func(s *site) { must(t, os.Remove(s.path)) }, Nothing, 0},
 		{"a file", func(*site) {}, File, 0},
 		{"our link", func(s *site) { s.link(".relinkd/imapd", s.path) }, Ours, 0},
-		{"our link as nobody writes it", func(s *site) { s.link("./.relinkd/imapd", s.path) }, OtherLink, 0},
+		{"our link as nobody writes it", func(s *site) { s.link("./.relinkd/imapd", s.path) }, Alias, 0},
 		{"a copy", func(s *site) { s.link("imapd_002", s.path) }, PoolLink, 2},
 		{"a copy by its whole path", func(s *site) { s.link(s.copy(3), s.path) }, PoolLink, 3},
 		{"a copy with a dot", func(s *site) { s.link("./imapd_001", s.path) }, PoolLink, 1},
@@ -176,7 +177,7 @@ func TestRestoreWithoutPristine(t *testing.T) {
 			before := s.tree(s.dir)
 			l := s.open(nil)
 			defer l.Close()
-			if _, err := l.Restore(); err == nil || !strings.Contains(err.Error(), "there is no imapd.pristine") {
+			if _, err := l.Restore(); err == nil || !errors.Is(err, ErrNoPristine) {
 				t.Errorf("%v, want that there is no pristine", err)
 			}
 			if after := s.tree(s.dir); !slices.Equal(after, before) {
@@ -212,7 +213,7 @@ func TestNothingPrivate(t *testing.T) {
 	if kept, err := l.Restore(); !kept || err != nil {
 		t.Errorf("restore: kept %v, %v", kept, err)
 	}
-	if left, err := l.Dismantle(); left != nil || err != nil {
+	if left, err := l.Dismantle(""); left != nil || err != nil {
 		t.Errorf("dismantle: %q, %v", left, err)
 	}
 	if text, err := l.PrivateText(); text != "" || err != nil {
@@ -221,7 +222,7 @@ func TestNothingPrivate(t *testing.T) {
 	if v, err := l.View(); v.Path.Kind != File || v.Pristine.Kind != Nothing || err != nil {
 		t.Errorf("view: %+v, %v", v, err)
 	}
-	must(t, l.DropPrevious())
+	must(t, l.KeepPrevious())
 	if after := s.tree(s.dir); !slices.Equal(after, before) {
 		t.Errorf("changed %q to %q", before, after)
 	}
@@ -235,7 +236,7 @@ func TestDismantleLeaves(t *testing.T) {
 	must(t, os.Symlink("../pop3d_001", other))
 	l := s.open(nil)
 	defer l.Close()
-	left, err := l.Dismantle()
+	left, err := l.Dismantle("")
 	if err != nil || !slices.Equal(left, []string{s.private("_002.drifted")}) {
 		t.Errorf("left %q, %v", left, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -25,10 +26,11 @@ const (
 	PoolLink              // a symbolic link to a copy's name that we did not make
 	OtherLink             // any other symbolic link or launcher
 	Other                 // a directory, a fifo, a device
+	Alias                 // a symbolic link that we did not make and that leads to what we keep in the private directory
 )
 
 func (k Kind) String() string {
-	return [...]string{"nothing", "our link", "a file", "a link to a copy", "a link elsewhere", "no regular file"}[k]
+	return [...]string{"nothing", "our link", "a file", "a link to a copy", "a link elsewhere", "no regular file", "a link to relinkd's own"}[k]
 }
 
 // Standing is what stands at a name.
@@ -98,7 +100,7 @@ func (l *Link) View() (View, error) {
 	if v.Path, err = l.Look(); err != nil || l.private == nil {
 		return v, err
 	}
-	var rotate, adopt, begun Standing
+	var rotate, begun Standing
 	for name, s := range map[string]*Standing{
 		l.publishName():         &v.Publish,
 		l.PristineName():        &v.Pristine,
@@ -108,14 +110,13 @@ func (l *Link) View() (View, error) {
 		l.beforeName():          &v.Before,
 		l.asideName():           &v.Aside,
 		l.name + suffixRotate:   &rotate,
-		l.name + suffixAdopt:    &adopt,
 		l.name + suffixLauncher: &begun,
 	} {
 		if *s, err = l.standing(l.private, name); err != nil {
 			return v, err
 		}
 	}
-	for _, s := range []Standing{v.Out, v.Back, v.Before, v.Aside, rotate, adopt, begun} {
+	for _, s := range []Standing{v.Out, v.Back, v.Before, v.Aside, rotate, begun} {
 		v.left = v.left || s.Kind != Nothing
 	}
 	v.Private, err = l.PrivateText()
@@ -141,10 +142,8 @@ func (l *Link) standing(dir *fsys.Dir, name string) (Standing, error) {
 	}
 	s := Standing{Info: info}
 	switch {
-	case info.IsRegular() && info.Size <= launcher.MaxSize:
-		return l.smallFile(dir, name, info)
 	case info.IsRegular():
-		s.Kind = File
+		return l.regular(dir, name, info)
 	case info.IsSymlink():
 		s.Text, err = dir.Readlink(name)
 		if fsys.NotExist(err) || isErrno(err, unix.EINVAL) { // replaced since the stat
@@ -160,8 +159,8 @@ func (l *Link) standing(dir *fsys.Dir, name string) (Standing, error) {
 	return s, nil
 }
 
-// smallFile tells a launcher from any other file.
-func (l *Link) smallFile(dir *fsys.Dir, name string, info fsys.Info) (Standing, error) {
+// regular tells a launcher, to which somebody may have added something, from any other file.
+func (l *Link) regular(dir *fsys.Dir, name string, info fsys.Info) (Standing, error) {
 	f, err := dir.Open(name)
 	if fsys.NotExist(err) || isErrno(err, unix.ELOOP) { // replaced since the stat
 		return l.standing(dir, name)
@@ -174,7 +173,7 @@ func (l *Link) smallFile(dir *fsys.Dir, name string, info fsys.Info) (Standing, 
 	if err != nil {
 		return Standing{}, err
 	}
-	if now.ID != info.ID || now.Size > launcher.MaxSize {
+	if now.ID != info.ID {
 		return l.standing(dir, name)
 	}
 	content := make([]byte, launcher.MaxSize)
@@ -189,7 +188,7 @@ func (l *Link) smallFile(dir *fsys.Dir, name string, info fsys.Info) (Standing, 
 			s.Kind = Ours
 		}
 		want, err := launcher.New(l.PrivateLink())
-		s.exact = err == nil && bytes.Equal(content[:n], want)
+		s.exact = err == nil && now.Size == int64(n) && bytes.Equal(content[:n], want)
 	}
 	return s, nil
 }
@@ -204,13 +203,66 @@ func (l *Link) linkKind(text string) (Kind, int) {
 	if text == l.text() {
 		return Ours, 0
 	}
-	clean := filepath.Clean(text)
-	if where := filepath.Dir(clean); where == "." || where == l.dir.Path() {
-		if n := pool.CopyNumber(l.name, filepath.Base(clean)); n > 0 {
-			return PoolLink, n
+	return l.follow(l.dir.Fd(), text)
+}
+
+// maxLinks is how many symbolic links a path may lead through, the kernel's own limit (MAXSYMLINKS).
+const maxLinks = 40
+
+// follow goes along a symbolic link that says text and stands in the directory at, link by link, until
+// one of them leads to a name of ours. Directories are told by their identity: a path may lead there
+// by another spelling, as through a merged /usr, a bind mount or a link to a directory.
+func (l *Link) follow(at int, text string) (Kind, int) {
+	if filepath.Clean(text) == l.PrivateLink() { // though the private directory may be gone
+		return Alias, 0
+	}
+	install, err := l.dir.Stat()
+	if err != nil {
+		return OtherLink, 0
+	}
+	for range maxLinks {
+		text = strings.TrimRight(text, "/")
+		slash := strings.LastIndexByte(text, '/')
+		parent, base := text[:slash+1], text[slash+1:]
+		if parent == "" {
+			parent = "."
 		}
+		fd, err := unix.Openat(at, parent, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return OtherLink, 0
+		}
+		where := os.NewFile(uintptr(fd), parent)
+		defer where.Close()
+		switch id, err := fsys.Fstat(where); {
+		case err != nil:
+			return OtherLink, 0
+		case l.isPrivate(id.ID):
+			if base == l.name || strings.HasPrefix(base, l.name+".") {
+				return Alias, 0
+			}
+			return OtherLink, 0 // another target's
+		case id.ID == install.ID:
+			if n := pool.CopyNumber(l.name, base); n > 0 {
+				return PoolLink, n
+			}
+		}
+		buf := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(fd, base, buf)
+		if err != nil { // no link, or nothing
+			return OtherLink, 0
+		}
+		at, text = fd, string(buf[:n])
 	}
 	return OtherLink, 0
+}
+
+// isPrivate reports whether id is that of the private directory.
+func (l *Link) isPrivate(id fsys.ID) bool {
+	if l.private == nil {
+		return false
+	}
+	info, err := l.private.Stat()
+	return err == nil && info.ID == id
 }
 
 func isErrno(err error, errno unix.Errno) bool { return errors.Is(err, errno) }

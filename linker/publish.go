@@ -28,6 +28,9 @@ func (l *Link) Publish(src fsys.Info) error {
 	if err != nil {
 		return err
 	}
+	if err := l.lookBackup(); err != nil {
+		return errors.Join(err, l.dropLink("publish: unlink"))
+	}
 	before := l.put
 	l.put = link.ID
 	if l.announce != nil {
@@ -89,7 +92,7 @@ func (l *Link) dropLink(op fsys.Op) error {
 	if err != nil || s.Kind != Ours {
 		return err
 	}
-	return l.private.Unlink(op, l.publishName())
+	return l.private.Unlink(op, l.publishName()) // a link of ours, never the program
 }
 
 // makeLink makes NAME.publish, our link in the form that is asked for, and describes it. It refuses
@@ -137,17 +140,7 @@ func (l *Link) finish() error {
 		}
 		return l.sync("publish: sync")
 	}
-	err = l.private.Replace("publish: keep previous", l.PristineName(), l.private, l.PreviousName())
-	if err == nil {
-		// Where both were names of one file, by somebody's hand, rename(2) has done nothing.
-		if same, err = l.sameFile(l.PreviousName(), l.PristineName()); same {
-			err = l.private.Unlink("publish: drop name", l.PristineName())
-		}
-	}
-	if err != nil && !fsys.NotExist(err) {
-		return err
-	}
-	if err := l.private.Move("publish: keep pristine", l.publishName(), l.private, l.PristineName()); err != nil {
+	if err := l.makePristine(l.publishName()); err != nil {
 		return err
 	}
 	return l.sync("publish: sync")

@@ -40,7 +40,7 @@ func RepairFor(path, publish Kind, committed bool) Repair {
 		return DropPublish
 	case publish == File && committed:
 		return Finish
-	case publish == Ours, publish == PoolLink: // a PoolLink is what Reclaim got out
+	case publish == Ours, publish == PoolLink, publish == Alias: // which Reclaim got out
 		return DropPublish
 	default:
 		return GiveBack
@@ -71,7 +71,7 @@ func (l *Link) Recover(isCopy func(*os.File) (bool, error)) (Repair, error) {
 	}
 	switch repair {
 	case DropPublish:
-		err = l.unlinkIfThere("recover: unlink", l.publishName())
+		err = l.discard("recover: unlink", l.publishName())
 	case Finish:
 		l.put = at.ID
 		err = l.finish()
@@ -150,7 +150,7 @@ func (l *Link) recoverOut() error {
 	if v.cameOut() {
 		return l.private.Move("recover: rename", l.outName(), l.private, l.publishName())
 	}
-	return l.unlinkIfThere("recover: unlink", l.outName())
+	return l.discard("recover: unlink", l.outName())
 }
 
 // PutBack makes path exist again where nothing stands: with the newer file that a crash left in
@@ -161,7 +161,7 @@ func (l *Link) PutBack() error {
 		return err
 	}
 	var link fsys.Info
-	if hidden.Kind == Nothing || hidden.Kind == Ours || hidden.Kind == PoolLink {
+	if hidden.Kind == Nothing || hidden.Kind == Ours || hidden.Kind == PoolLink || hidden.Kind == Alias {
 		if err := l.unlinkIfThere("put back: unlink", l.publishName()); err != nil {
 			return err
 		}

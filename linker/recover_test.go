@@ -25,9 +25,13 @@ func TestRepairFor(t *testing.T) {
 		PoolLink:  {Nothing: none, Ours: drop, File: drop, PoolLink: drop, OtherLink: drop, Other: drop},
 		OtherLink: {Nothing: none, Ours: drop, File: drop, PoolLink: drop, OtherLink: drop, Other: drop},
 		Other:     {Nothing: none, Ours: drop, File: drop, PoolLink: drop, OtherLink: drop, Other: drop},
+		Alias:     {Nothing: none, Ours: drop, File: drop, PoolLink: drop, OtherLink: drop, Other: drop},
 	}
-	for path := Nothing; path <= Other; path++ {
-		for publish := Nothing; publish <= Other; publish++ {
+	for path := Nothing; path <= Alias; path++ {
+		for publish := Nothing; publish <= Alias; publish++ {
+			if publish == Alias { // as good as a link to a copy
+				table[path][Alias] = table[path][PoolLink]
+			}
 			want, ok := table[path][publish]
 			if !ok {
 				t.Fatalf("no entry for %v and %v", path, publish)
@@ -124,7 +128,7 @@ func crashes() []crash {
 			s.published()
 			s.link("../imapd_003", s.private(suffixRotate))
 		}, DropPublish, true},
-		{"a file half adopted", func(s *site) { s.published(); drop(s, suffixAdopt, "A") }, DropPublish, true},
+		{"a file half adopted", func(s *site) { s.published(); drop(s, suffixAdopt, "A") }, RepairNone, true},
 		{"our link withdrawn, a file came", func(s *site) { linkIn(s, suffixAside) }, DropPublish, false},
 		{"another file moved aside, a newer came", func(s *site) { drop(s, suffixAside, "E") }, DropPublish, false},
 		{"another file moved aside", func(s *site) { must(s.t, os.Rename(s.path, s.private(suffixAside))) }, MoveBack, false},

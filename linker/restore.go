@@ -3,6 +3,7 @@ package linker
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,8 +14,7 @@ import (
 // Restore puts the pristine back at path, where it stays the very inode that was packaged, and
 // makes that durable. Recover must have run. What somebody else put at path is newer and stays: kept
 // is then true. The private link leads to path afterwards, so that an exec that is under way finds
-// its file; Dismantle removes it. Without a pristine it is an error, and nothing has changed: make
-// one first (a clone of a copy, under PristineName).
+// its file; Dismantle removes it. Nothing has changed after the error of MayRestore.
 //
 // The pristine keeps its own name until path is durable: by it, should a crash come in between,
 // Recover tells the pristine at path from a newer file.
@@ -28,7 +28,7 @@ func (l *Link) Restore() (kept bool, err error) {
 		return l.Restore()
 	}
 	if err != nil {
-		return kept, fmt.Errorf("cannot restore %s: %w", l.Path(), err)
+		return kept, err
 	}
 	l.put = fsys.ID{}
 	if l.private == nil {
@@ -43,25 +43,88 @@ func (l *Link) Restore() (kept bool, err error) {
 	if kept {
 		return true, nil
 	}
+	if same, err := l.isPristine(l.name); err != nil || !same {
+		return false, err
+	}
 	return false, l.unlinkIfThere("restore: drop name", l.PristineName())
+}
+
+// isPristine reports whether the pristine is another name of the file name in the install directory.
+func (l *Link) isPristine(name string) (bool, error) {
+	at, err := l.dir.Lstat(name)
+	if err != nil {
+		return false, err
+	}
+	pristine, err := l.private.Lstat(l.PristineName())
+	if fsys.NotExist(err) {
+		return false, nil
+	}
+	return err == nil && pristine.ID == at.ID, err
+}
+
+// ErrNoPristine is found by errors.Is where a pristine is needed and there is none that is complete.
+var ErrNoPristine = errors.New("there is no complete pristine")
+
+// MayRestore tells why Restore would refuse, or nil. It changes nothing. A *KeptError: what stands at path is
+// neither a complete executable, which would stay, nor ours, which would be exchanged. ErrNoPristine: make
+// one first (a clone of a copy, under PristineName).
+func (l *Link) MayRestore() error {
+	v, err := l.View()
+	if err != nil {
+		return err
+	}
+	return l.mayRestore(v)
+}
+
+func (l *Link) mayRestore(v View) error {
+	switch v.Path.Kind {
+	case Nothing:
+		if v.Publish.Kind == File { // a newer file, hidden by a crash
+			return nil
+		}
+		return l.pristineComplete(v)
+	case Ours, Alias, PoolLink:
+		return l.pristineComplete(v)
+	default:
+		return l.MayRemove("")
+	}
+}
+
+// pristineComplete asks about the pristine what is asked about a source.
+func (l *Link) pristineComplete(v View) error {
+	if v.Pristine.Kind != File {
+		return fmt.Errorf("%w: no %s in %s", ErrNoPristine, l.PristineName(), l.dir.Join(PrivateDir))
+	}
+	f, err := l.private.Open(l.PristineName())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if l.complete == nil {
+		return fmt.Errorf("%w: it cannot be told whether %s is one", ErrNoPristine, l.private.Join(l.PristineName()))
+	}
+	if err := l.complete(f); err != nil {
+		return fmt.Errorf("%w: %v", ErrNoPristine, err)
+	}
+	return nil
 }
 
 // restorePath makes path hold what it should when relinkd is gone. ErrSuperseded when path was
 // replaced meanwhile.
 func (l *Link) restorePath(v View) (kept bool, err error) {
-	ours := v.Path.Kind == Ours
+	if err := l.mayRestore(v); err != nil {
+		return false, err
+	}
 	switch {
-	case v.Path.Kind == Nothing && v.Publish.Kind == File: // a newer file, hidden by a crash
+	case v.Path.Kind == Nothing && v.Publish.Kind == File:
 		err = l.private.Move("restore: rename", l.publishName(), l.dir, l.name)
 		kept = true
-	case v.Path.Kind == Nothing && v.Pristine.Kind == File:
+	case v.Path.Kind == Nothing:
 		err = l.private.Link("restore: link", l.PristineName(), l.dir, l.name)
-	case v.Path.Kind == Nothing, ours && v.Pristine.Kind != File:
-		return false, fmt.Errorf("there is no %s in %s: make it of a copy", l.PristineName(), l.dir.Join(PrivateDir))
-	case ours, v.Path.Kind == PoolLink && v.Pristine.Kind == File:
-		return l.putPristine(v)
-	default:
+	case v.Path.Kind == File:
 		return v.Path.Info.ID != v.Pristine.Info.ID, nil
+	default:
+		return l.putPristine(v)
 	}
 	if fsys.Exist(err) {
 		err = errors.Join(ErrSuperseded, err)
@@ -87,7 +150,7 @@ func (l *Link) putPristine(v View) (kept bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if out.Kind == Ours || out.Kind == PoolLink {
+	if out.Kind == Ours || out.Kind == PoolLink || out.Kind == Alias {
 		return false, l.private.Unlink("restore: unlink", l.publishName())
 	}
 	return true, l.giveBack(v.Pristine.Info)
@@ -106,26 +169,44 @@ func (l *Link) dropPristineName() error {
 }
 
 // Dismantle removes the private link and everything else that is kept for this target in the
-// private directory, then the directory itself when nothing is left in it. Path must not be ours any
-// more, and the copies should be gone. left names what it did not remove: files that somebody else
-// may want (NAME_NNN.drifted). Another target's files keep the directory too, unmentioned.
-func (l *Link) Dismantle() (left []string, err error) {
+// private directory, the earlier generations last, then the directory itself when nothing is left in it:
+// if MayRemove says so, to which removed goes. The copies should be gone. left names what it did not
+// remove: files that somebody else may want (NAME_NNN.drifted), and what is no link in the place of the
+// private one. Another target's files keep the directory too, unmentioned. An error names what could not
+// be removed; the rest is.
+func (l *Link) Dismantle(removed string) (left []string, err error) {
 	if l.private == nil {
 		return nil, nil
 	}
-	for _, name := range []string{
-		l.name, l.PristineName(), l.PreviousName(), l.publishName(), l.outName(), l.backName(), l.beforeName(),
-		l.asideName(), l.name + suffixRotate, l.name + suffixAdopt, l.name + suffixLauncher,
-	} {
-		if err := l.unlinkIfThere("dismantle: unlink", name); err != nil {
-			return nil, err
-		}
-	}
-	names, err := l.private.Names()
-	if err != nil {
+	if err := l.MayRemove(removed); err != nil {
 		return nil, err
 	}
+	var failed []error
+	if info, err := l.private.Lstat(l.name); err == nil && info.IsSymlink() {
+		failed = append(failed, l.unlinkIfThere("dismantle: unlink", l.name))
+	} else if err == nil {
+		left = append(left, l.private.Join(l.name))
+	}
+	names := []string{
+		l.name + suffixRotate, l.AdoptName(), l.name + suffixLauncher, l.publishName(), l.outName(), l.backName(), l.beforeName(),
+		l.asideName(), l.PreviousName(), l.PristineName(),
+	}
+	generations, err := l.Generations()
+	failed = append(failed, err)
+	for _, g := range slices.Backward(generations) {
+		names = append(names, g.Name)
+	}
 	for _, name := range names {
+		failed = append(failed, l.unlinkIfThere("dismantle: unlink", name))
+	}
+	if err := errors.Join(failed...); err != nil {
+		return left, err
+	}
+	all, err := l.private.Names()
+	if err != nil {
+		return left, err
+	}
+	for _, name := range all {
 		if belongs(l.name, name) {
 			left = append(left, l.private.Join(name))
 		}
@@ -155,13 +236,16 @@ func (l *Link) DropPrivate() error {
 
 // SetAsidePristine gives the pristine, to which somebody has written, the first free name that says so:
 // NAME.pristine.drifted, or with .2, .3 … after it. There is none then.
-func (l *Link) SetAsidePristine() (kept string, err error) {
+func (l *Link) SetAsidePristine() (kept string, err error) { return l.setAside(l.PristineName()) }
+
+// setAside is SetAsidePristine for any name in the private directory.
+func (l *Link) setAside(name string) (kept string, err error) {
 	for i := 1; ; i++ {
 		kept = l.PristineName() + suffixDrifted
 		if i > 1 {
 			kept = fmt.Sprintf("%s.%d", kept, i)
 		}
-		err := l.private.Move("drifted: keep", l.PristineName(), l.private, kept)
+		err := l.private.Move("drifted: keep", name, l.private, kept)
 		if !fsys.Exist(err) {
 			return kept, err
 		}
@@ -186,11 +270,6 @@ func (l *Link) Unwind() error {
 		return err
 	}
 	return l.private.Replace("unwind: rename", l.PreviousName(), l.private, l.PristineName())
-}
-
-// DropPrevious forgets the previous pristine: the upgrade can no longer be taken back.
-func (l *Link) DropPrevious() error {
-	return l.unlinkIfThere("drop previous: unlink", l.PreviousName())
 }
 
 // KeepLinked makes the copy that a hand-made link leads to the pristine as well, under one more

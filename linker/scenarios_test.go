@@ -2,6 +2,8 @@ package linker
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"slices"
@@ -167,7 +169,7 @@ func restoring() []scenario {
 			defer l.Close()
 			must(s.t, restore(s, l))
 		}, act: func(_ *site, l *Link) error {
-			_, err := l.Dismantle()
+			_, err := l.Dismantle("")
 			return err
 		}, rest: func(s *site) {
 			if names := s.names(s.dir + "/" + PrivateDir); names != nil {
@@ -311,7 +313,9 @@ func others() []scenario {
 		}, rest: isOurs},
 		{name: "forget", setup: func(s *site) {
 			s.put(s.private(suffixPrevious), "Q")
-		}, act: func(_ *site, l *Link) error { return l.DropPrevious() }},
+		}, act: func(_ *site, l *Link) error { return l.KeepPrevious() }, rest: func(s *site) {
+			s.generation("Q")
+		}},
 		{name: "take over", act: func(s *site, l *Link) error {
 			err := l.KeepLinked("imapd_002")
 			if fsys.Exist(err) {
@@ -319,14 +323,10 @@ func others() []scenario {
 			}
 			return err
 		}},
-		{name: "adopt", setup: func(s *site) { s.published() }, act: adopt, finish: adopted, rest: isFile},
-		{name: "adopt, a newer file comes", setup: func(s *site) { s.published() }, act: adopt, finish: adopted, race: map[string]func(*site){
-			"adopt: exchange 1": func(s *site) { s.arrive("G") },
-		}, rest: isFile},
-		{name: "adopt, newer files come", setup: func(s *site) { s.published() }, act: adopt, finish: adopted, race: map[string]func(*site){
-			"adopt: exchange 1":     func(s *site) { s.arrive("G") },
-			"give back: exchange 1": func(s *site) { s.arrive("H") },
-		}, rest: isFile},
+		{name: "adopt", setup: func(s *site) { s.published() }, act: adopt, finish: adopted, rest: func(s *site) {
+			isOurs(s)
+			s.generation("F")
+		}},
 		{name: "withdraw", setup: func(s *site) { s.published() }, act: withdraw, absent: true, finish: withdrawn},
 		{name: "withdraw, a newer file comes", setup: func(s *site) { s.published() }, act: withdraw, absent: true, race: map[string]func(*site){
 			"withdraw: rename 1": func(s *site) { s.arrive("G") },
@@ -363,32 +363,51 @@ func renew(_ *site, l *Link) error {
 	return nil
 }
 
-// adopt puts A at path where our link is. When that fails A is dropped: it is a copy of ours.
+// adopt puts A in force, while our link stays at path. When that fails A is dropped: it is a copy of ours.
 func adopt(s *site, l *Link) error {
-	at, err := l.Look()
+	if s.isA() {
+		return nil
+	}
+	if err := l.DropAdopted(); err != nil {
+		return err
+	}
+	must(s.t, standin.Write(s.private(suffixAdopt), "A"))
+	f, err := l.PrepareAdopted(s.source)
 	if err != nil {
 		return err
 	}
-	if at.Kind == Ours {
-		err = l.Insert(s.source, func(name string) error {
-			return standin.Write(s.dir+"/"+PrivateDir+"/"+name, "A")
-		}, func(*os.File) error { return nil })
-		if err != nil && !errors.Is(err, ErrSuperseded) {
-			return err
-		}
-	}
-	return nil
+	must(s.t, f.Close())
+	return l.Promote(sum("F"), sum("A"))
 }
 
-// adopted finishes an adopt: if A won, it is what counts as somebody's from now on.
+// isA reports whether A is the pristine.
+func (s *site) isA() bool {
+	content, err := os.ReadFile(s.private(suffixPristine))
+	return err == nil && bytes.Equal(content, standin.ELF("A"))
+}
+
+// adopted finishes an adopt: A is what counts as somebody's from now on.
 func adopted(s *site, l *Link) error {
 	if err := adopt(s, l); err != nil {
 		return err
 	}
-	if content, err := os.ReadFile(s.path); err == nil && bytes.Equal(content, standin.ELF("A")) {
-		s.newest = s.lstat(s.path).ID
-	}
+	s.newest = s.lstat(s.private(suffixPristine)).ID
 	return nil
+}
+
+// sum is the hash of a version.
+func sum(version string) string {
+	sum := sha256.Sum256(standin.ELF(version))
+	return hex.EncodeToString(sum[:])
+}
+
+// generation fails the test unless that version is kept as an earlier generation.
+func (s *site) generation(version string) {
+	s.t.Helper()
+	content, err := os.ReadFile(s.private(suffixGeneration + sum(version)))
+	if err != nil || !bytes.Equal(content, standin.ELF(version)) {
+		s.t.Errorf("%s is no earlier generation: %v", version, err)
+	}
 }
 
 func withdraw(_ *site, l *Link) error {

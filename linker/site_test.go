@@ -2,12 +2,15 @@ package linker
 
 import (
 	"bytes"
+	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"relinkd/fsys"
@@ -136,6 +139,7 @@ func (s *site) open(fs *fsys.FS) *Link {
 	l, err := Open(s.path, fs)
 	must(s.t, err)
 	l.SetForm(s.form)
+	l.SetJudge(isELF)
 	return l
 }
 
@@ -147,6 +151,19 @@ func (s *site) lstat(path string) fsys.Info {
 	info, err := dir.Lstat(filepath.Base(path))
 	must(s.t, err)
 	return info
+}
+
+// isELF is what is asked of a source here, of which watch/install asks more.
+func isELF(f *os.File) error {
+	head := make([]byte, launcher.MaxSize)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if !bytes.HasPrefix(head[:n], []byte(elf.ELFMAG)) || bytes.Contains(head[:n], []byte("relinkd\x00")) {
+		return errors.New("it is no program")
+	}
+	return nil
 }
 
 // isCopy compares a file with the copies, whose content is F's.
@@ -254,7 +271,7 @@ func (s *site) rested(private ...string) {
 		private = []string{target, target + suffixPristine, target + suffixPrevious}
 	}
 	for _, name := range s.names(filepath.Join(s.dir, PrivateDir)) {
-		if !slices.Contains(private, name) {
+		if !slices.Contains(private, name) && !strings.HasPrefix(name, target+suffixGeneration) {
 			s.t.Errorf("%s is left in the private directory", name)
 		}
 	}

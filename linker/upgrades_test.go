@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -203,7 +204,7 @@ func (r *upgradeRace) settle() {
 		r.lost = append(r.lost, fmt.Errorf("version %d was in place at a pause, and is not the pristine: there are %q", r.number, private))
 	}
 	for _, name := range private {
-		if name != target && name != target+suffixPristine && name != target+suffixPrevious {
+		if name != target && name != target+suffixPristine && name != target+suffixPrevious && !strings.HasPrefix(name, target+suffixGeneration) {
 			r.lost = append(r.lost, fmt.Errorf("with version %d, %s is left", r.number, name))
 		}
 	}

@@ -42,5 +42,5 @@ func (l *Link) returnAside() (back bool, err error) {
 			return true, err
 		}
 	}
-	return aside.Kind != Ours, l.private.Unlink("withdraw: unlink", l.asideName())
+	return aside.Kind != Ours, l.discard("withdraw: unlink", l.asideName())
 }

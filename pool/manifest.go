@@ -27,6 +27,7 @@ type Manifest struct {
 	Since    time.Time         `json:"since"`            // when the generation was published
 	Pristine fsys.Info         `json:"pristine"`         // the file of which SHA256 is the hash
 	Link     fsys.ID           `json:"link"`             // what relinkd last put at Path
+	Backup   fsys.Info         `json:"backup,omitzero"`  // dpkg's backup of what stood at Path, by which it may take the upgrade back
 	Wanted   int               `json:"wanted,omitempty"` // how many copies the configuration asked for
 	Copies   map[int]fsys.Info `json:"copies"`           // by number
 	Staged   map[int]fsys.Info `json:"staged,omitempty"` // of the next generation, while it is committed
@@ -63,6 +64,7 @@ func (m *Manifest) Renumber(device uint64) {
 	}
 	renumber(&m.Pristine.ID)
 	renumber(&m.Link)
+	renumber(&m.Backup.ID)
 	for _, infos := range []map[int]fsys.Info{m.Copies, m.Staged} {
 		for n, info := range infos {
 			renumber(&info.ID)

@@ -48,16 +48,19 @@ func (t *target) newLink() {
 	t.saveOrWarn()
 }
 
-// standDown takes away everything of ours after the package was removed. It is managed again when
-// it comes back.
-func (t *target) standDown(reason string) error {
+// standDown takes away everything of ours after the package was removed, of which removed is the package
+// manager's word, or where there is nothing but remnants. It is managed again when it comes back.
+func (t *target) standDown(reason, removed string) error {
 	if t.link.Private() == nil {
 		return nil
+	}
+	if err := t.link.MayRemove(removed); err != nil {
+		return err
 	}
 	if err := t.link.Withdraw(); err != nil {
 		return err
 	}
-	left, err := t.dismantle()
+	left, err := t.dismantle(removed)
 	if err != nil {
 		return err
 	}
@@ -71,12 +74,16 @@ func (t *target) standDown(reason string) error {
 	return t.forgetManifest()
 }
 
-// dismantle removes the copies and what is kept in the private directory, then forgets them.
-func (t *target) dismantle() (left []string, err error) {
+// dismantle removes the copies and what is kept in the private directory, then forgets them: if the program
+// survives that, or removed is a package manager's word that it took it away.
+func (t *target) dismantle(removed string) (left []string, err error) {
+	if err := t.link.MayRemove(removed); err != nil {
+		return nil, err
+	}
 	if left, err = t.removeCopies(); err != nil {
 		return left, err
 	}
-	kept, err := t.link.Dismantle()
+	kept, err := t.link.Dismantle(removed)
 	if err != nil {
 		t.unload() // the private directory may be gone already: look again
 	}
@@ -110,18 +117,17 @@ func (t *target) reclaim(o observation) error {
 	return t.save()
 }
 
-// unwound reports whether our link at path is the package manager's backup of one, made before the
-// present pristine was published. Then it has taken that upgrade back. A backup made since belongs to
-// an upgrade that was never published: the pristine is what was in force before that one.
-//
-// The previous one got its name when the pristine was published, by a rename, which sets its ctime.
-// Where both fall into one tick of that clock the backup is the older one: a package manager does not
-// begin with the next upgrade within milliseconds, but relinkd may well publish within them.
+// unwound reports whether the package manager has taken its upgrade back: what it says, by its backup of
+// our link, which was there when the present pristine was published and is at path now. Any other link
+// of ours that we did not put there is as good as the one that we did: a restored backup, a copied tree.
+// Neither source is given up for it.
 func (t *target) unwound(v linker.View) bool {
-	if t.link.Put().IsZero() || v.Path.Info.ID == t.link.Put() {
-		return false
+	if v.Path.Kind != linker.Ours || t.link.Unwound(v.Path) {
+		return v.Path.Kind == linker.Ours
 	}
-	return v.Previous.Kind == linker.File && v.Path.Info.Mtime <= v.Previous.Info.Ctime
+	t.link.ForgetBackup(v.Path)
+	t.link.SetPut(v.Path.Info.ID)
+	return false
 }
 
 // unwind follows the package manager back to the source before an upgrade that failed.
@@ -134,8 +140,8 @@ func (t *target) unwind(o observation) error {
 	return nil
 }
 
-// dropPrevious forgets the source before an upgrade when it can no longer be taken back: when the
-// package managers' locks have been free for a census.
+// dropPrevious makes the source before an upgrade an earlier generation when it can no longer be taken
+// back: when the package managers' locks have been free for a census.
 func (t *target) dropPrevious(now time.Time, o observation) {
 	if o.view.Previous.Kind == linker.Nothing {
 		t.locksFree = time.Time{}
@@ -152,7 +158,8 @@ func (t *target) dropPrevious(now time.Time, o observation) {
 	if counts := t.follower.Counts(); !counts.Fresh || !counts.At.After(t.locksFree) {
 		return
 	}
-	if err := t.link.DropPrevious(); err != nil {
+	if err := t.link.KeepPrevious(); err != nil {
 		t.wrong(zerolog.WarnLevel, err.Error(), "the source before the upgrade stays")
 	}
+	t.prune()
 }

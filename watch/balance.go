@@ -235,7 +235,11 @@ func (t *target) forget(counts proctable.Counts) {
 			!counts.At.After(t.left[c.Number].Add(execGrace)) {
 			continue
 		}
-		if err := t.pool.Remove(c.Number); err != nil {
+		err := t.link.MayRemoveCopy()
+		if err == nil {
+			err = t.pool.Remove(c.Number)
+		}
+		if err != nil {
 			t.wrong(zerolog.WarnLevel, err.Error(), "a copy that is no longer wanted stays")
 			continue
 		}

@@ -41,7 +41,7 @@ func (t *target) leaveTarget() (*Report, error) {
 		return r, nil
 	}
 	t.cancelWork()
-	err := t.undo(false, r)
+	err := t.undo(false, r, func() error { return nil })
 	if err == nil {
 		t.gaveBack(r, "by the configuration")
 	}

@@ -85,6 +85,8 @@ func decide(o observation) decision {
 		return decideGone(o)
 	case linker.Ours:
 		return decideOurs(o)
+	case linker.Alias:
+		return decideAlias(o)
 	case linker.File:
 		return decideFile(o)
 	case linker.PoolLink:
@@ -106,6 +108,8 @@ func decideGone(o observation) decision {
 		return decision{state: Absent, reason: "nothing is installed at path"}
 	case o.removed != "":
 		return decision{step: stepStandDown, state: Absent, reason: o.removed}
+	case o.view.Publish.Kind == linker.File:
+		return decision{step: stepPutBack, state: Settling, reason: "path is gone; a newer file that a crash has hidden comes back"}
 	case o.leadsNowhere():
 		return decision{step: stepLead, state: Settling, reason: "the private link leads to no copy"}
 	case !o.had && o.view.Pristine.Kind == linker.File:
@@ -146,6 +150,17 @@ func decideOurs(o observation) decision {
 	default:
 		return decideSteady(o)
 	}
+}
+
+// decideAlias is for a symbolic link that leads to the private link, or to something beside it, and that
+// relinkd did not make: a configuration tool's, or one in another spelling. It executes, as ours does, but
+// no file is behind it: it is exchanged for ours.
+func decideAlias(o observation) decision {
+	d := decideOurs(o)
+	if d.step == stepNone || d.step == stepRefit || d.step == stepAccess {
+		return decision{step: stepReclaim, state: Steady, reason: fmt.Sprintf("somebody linked path to %s", o.view.Path.Text)}
+	}
+	return d
 }
 
 // decideSteady is for a target of which all is as it should be. Where others could change that it goes

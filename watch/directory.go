@@ -12,6 +12,7 @@ import (
 	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
+	"relinkd/watch/install"
 )
 
 // checkWatch asks once a second whether events still come: an unmount ends them without a word. A verb
@@ -66,6 +67,7 @@ func (t *target) open() error {
 	}
 	t.link, t.dirID = link, info.ID
 	t.link.SetForm(t.form())
+	t.link.SetJudge(func(f *os.File) error { return install.Complete(f, t.dirPath()) })
 	t.link.Announce(t.saveOrWarn)
 	t.recallPut()
 	return nil
@@ -75,6 +77,7 @@ func (t *target) open() error {
 func (t *target) recallPut() {
 	if m, err := t.manifest(); err == nil && t.tellsOf(m) {
 		t.link.SetPut(m.Link)
+		t.link.SetBackup(m.Backup)
 	}
 }
 

@@ -201,14 +201,11 @@ func (t *target) observe(now time.Time) (observation, error) {
 			o.removed = t.removed()
 		}
 		return o, nil
-	case linker.Ours:
+	case linker.Ours, linker.Alias:
 		o.unwound = t.unwound(o.view)
-		if !o.unwound {
-			t.link.SetPut(o.view.Path.Info.ID) // somebody may have made our link again: as good as ours
-		}
 		o.sameGen = t.src != nil && o.view.Pristine.Info.SameContent(t.src.Info())
 		o.fits = t.link.Fits(o.view.Path)
-		o.changed = o.sameGen && o.view.Path.IsLauncher() && !o.view.Path.SameAccess(t.src.Info())
+		o.changed = o.sameGen && o.fits && o.view.Path.IsLauncher() && !o.view.Path.SameAccess(t.src.Info())
 		o.spoiled = t.spoiled || t.src != nil && !o.sameGen && o.view.Pristine.Info.ID == t.src.Info().ID
 		if now.Before(t.removalUntil) {
 			o.removed = t.removed()
@@ -223,7 +220,7 @@ func (t *target) observe(now time.Time) (observation, error) {
 			t.examine(&o, pool.CopyName(t.base(), o.view.Path.Number), now)
 		}
 	}
-	t.install.NotePresent(o.view.Path.Kind != linker.Ours)
+	t.install.NotePresent(o.view.Path.Kind != linker.Ours && o.view.Path.Kind != linker.Alias)
 	return o, nil
 }
 
@@ -288,13 +285,11 @@ func (t *target) act(ctx context.Context, d decision, o observation) error {
 	case stepPutBack:
 		return t.putBack(o)
 	case stepStandDown:
-		return t.standDown(d.reason)
+		return t.standDown(d.reason, o.removed)
 	case stepRenew:
 		return t.renew(ctx)
 	case stepUnpublish:
-		_, err := t.link.Restore()
-		t.reload()
-		return err
+		return t.unpublish()
 	case stepLead:
 		return t.lead()
 	case stepRefit:
@@ -302,6 +297,23 @@ func (t *target) act(ctx context.Context, d decision, o observation) error {
 	case stepAccess:
 		return t.access(o)
 	}
+	return nil
+}
+
+// unpublish puts the packaged file back at path, which this way of publishing leaves alone.
+func (t *target) unpublish() error {
+	var r Report
+	made, err := t.prepareRestore(&r)
+	if err == nil {
+		_, err = t.link.Restore()
+	}
+	if err != nil {
+		return errors.Join(err, made.undo())
+	}
+	for _, line := range r.Warnings {
+		t.warn(repair("put back", ""), "%s", line)
+	}
+	t.reload()
 	return nil
 }
 

@@ -32,10 +32,17 @@ func (t *target) start(ctx context.Context, from origin, at linker.Standing, ope
 		return err
 	}
 	j := &job{origin: from, info: info, path: at, began: time.Now()}
+	t.begin(ctx, j, f)
+	return nil
+}
+
+// begin is the rest of start, for a source that is open.
+func (t *target) begin(ctx context.Context, j *job, f *os.File) {
+	info := j.info
 	j.ctx, j.cancel = context.WithCancel(ctx)
 	t.job = j
 	// 2.
-	if from == fromPath && (t.src == nil || !info.SameContent(t.src.Info())) {
+	if j.origin == fromPath && (t.src == nil || !info.SameContent(t.src.Info())) {
 		t.bypass()
 	}
 	t.log.Info().Str("source", f.Name()).Uint64("inode", info.Ino).Int64("size", info.Size).Msg("a source is read")
@@ -50,7 +57,6 @@ func (t *target) start(ctx context.Context, from origin, at linker.Standing, ope
 			}
 		}
 	})
-	return nil
 }
 
 // haveSource is step 1's end and the beginning of step 3: it is known what the source is. done
@@ -197,8 +203,9 @@ func (t *target) mayCommit(j *job, src *pool.Source) error {
 	if err := j.ctx.Err(); err != nil {
 		return err
 	}
-	if j.origin == fromPath {
-		if at, err := t.link.Look(); err != nil || !at.Info.SameContent(src.Info()) {
+	if j.origin == fromPath || j.origin == fromAdopted {
+		at, err := t.link.Look()
+		if err != nil || j.origin == fromPath && !at.Info.SameContent(src.Info()) || j.origin == fromAdopted && at.Kind != linker.Ours {
 			return errors.Join(linker.ErrSuperseded, err)
 		}
 	}
@@ -282,6 +289,8 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 	switch {
 	case j.origin == fromPath && t.cfg.Publish != config.PublishNone:
 		err = t.link.Publish(src.Info())
+	case j.origin == fromAdopted:
+		err = t.promote(j, before)
 	case j.origin == fromPristine && t.cfg.Publish == config.PublishLauncher && (fresh || t.remake):
 		err = t.renewLauncher()
 	case j.origin == fromLinked:
@@ -290,6 +299,7 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 	if err != nil {
 		return err
 	}
+	t.prune()
 	if t.link.NoExchange() && !t.exchange {
 		t.exchange = true
 		t.notice = "this file system cannot exchange two names in one step: a file put at path in the very instant of a change could be lost"

@@ -20,6 +20,7 @@ const (
 	fromPath     origin = iota // a new source at path, to be published
 	fromPristine               // the pristine: path is ours already
 	fromLinked                 // the copy that a hand-made link at path leads to
+	fromAdopted                // a file that an operator puts in force, while path stays ours
 )
 
 // job is the making of copies, which runs off the loop. There is one at a time.
@@ -32,6 +33,8 @@ type job struct {
 	mends   []int       // copies that are made anew or were found to be right after all
 	began   time.Time
 	cloning time.Time // when the making of its copies began; zero for not yet
+	file    string    // of fromAdopted: what the operator named
+	asked   *waiter   // of fromAdopted: the operator
 	ctx     context.Context
 	cancel  func()
 }
@@ -61,6 +64,10 @@ func (t *target) endJob(j *job, err error) {
 	j.cancel()
 	if t.job == j {
 		t.job = nil
+	}
+	if err != nil && j.origin == fromAdopted {
+		t.notAdopted(j, err)
+		return
 	}
 	switch {
 	case err == nil:
@@ -95,7 +102,7 @@ func (t *target) leaveNoTrace() {
 
 // superviseJob ends a job whose source is no longer what should be made.
 func (t *target) superviseJob(o observation) {
-	news := o.view.Path.Kind == linker.File && t.job.origin != fromPath
+	news := o.view.Path.Kind == linker.File && t.job.origin != fromPath || o.view.Path.Kind != linker.Ours && t.job.origin == fromAdopted
 	gone := t.job.origin == fromPath && !o.view.Path.Info.SameContent(t.job.info)
 	if news || gone {
 		t.job.cancel()

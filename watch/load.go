@@ -139,10 +139,10 @@ func (t *target) sinceOf(m *pool.Manifest, src *pool.Source) {
 	}
 }
 
-// fallBack takes a copy itself as what the copies are compared with, when the pristine is gone while
-// path is still ours: the linked one, or one that the manifest knows.
+// fallBack takes a copy itself as what the copies are compared with, when what they were made from is gone:
+// the linked one, or one that the manifest knows.
 func (t *target) fallBack(v linker.View, m *pool.Manifest) error {
-	if t.src != nil || v.Path.Kind != linker.Ours {
+	if t.src != nil {
 		return nil
 	}
 	n := t.current
@@ -170,7 +170,7 @@ func (t *target) fallBack(v linker.View, m *pool.Manifest) error {
 		return err
 	}
 	t.src, t.since = src, time.Now()
-	if !t.spoiled {
+	if !t.spoiled && v.Path.Kind == linker.Ours {
 		t.notice = "the pristine is gone: restore will put a clone of a copy at path, with a new inode"
 		t.warn(repair("pristine gone", ""), "the pristine of %s is gone", t.cfg.Path)
 	}
@@ -254,7 +254,7 @@ func (t *target) manifest() (*pool.Manifest, error) {
 // a crash in the midst of that both generations' copies are known as ours.
 func (t *target) save() error {
 	m := &pool.Manifest{
-		Path: t.cfg.Path, Device: t.dirID.Dev, Packaged: t.install.Packaged(), Since: t.since, Link: t.link.Put(),
+		Path: t.cfg.Path, Device: t.dirID.Dev, Packaged: t.install.Packaged(), Since: t.since, Link: t.link.Put(), Backup: t.link.Backup(),
 		Wanted: t.cfg.Copies, Copies: map[int]fsys.Info{},
 	}
 	if t.src != nil {

@@ -128,7 +128,7 @@ func (w *Watcher) settle(ctx context.Context, target string, begin func(*loop) (
 
 // Restore gives path back and makes the target released.
 func (w *Watcher) Restore(ctx context.Context, target string, force bool) (*Report, error) {
-	return w.direct(ctx, target, func(l *loop) (*Report, error) { return l.restore(force) })
+	return w.direct(ctx, target, func(l *loop) (*Report, error) { return l.restore(ctx, force) })
 }
 
 // Rotate moves the private link by an operator's word.

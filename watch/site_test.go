@@ -90,6 +90,7 @@ func (s *site) target(name string, edit ...func(*config.Target)) config.Target {
 		Publish:   config.PublishSymlink,
 		Copies:    3,
 		MaxCopies: 3,
+		Keep:      2,
 		Threshold: 1000,
 		RotateAt:  0.9,
 		Rotation:  config.RotationAdaptive,

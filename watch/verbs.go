@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
+	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/sys/unix"
-
 	"relinkd/config"
+	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
 	"relinkd/watch/install"
@@ -35,19 +34,33 @@ func (t *target) manage() (*waiter, error) {
 
 // restore puts path back as it was without relinkd, takes everything of ours away, and makes the
 // target released, so that no start takes it over again. With publish = "none" the private link
-// stays, leading to path, until force says that nothing names it any more.
-func (t *target) restore(force bool) (*Report, error) {
+// stays, leading to path, until force says that nothing names it any more. A restore that fails leaves
+// the target managed as it was; one that nobody waits for any more is not carried out.
+func (t *target) restore(ctx context.Context, force bool) (*Report, error) {
 	r := &Report{Target: t.name}
-	// First of all, so that a crash in the midst of it is not followed by taking over again.
-	if err := t.setReleased(true); err != nil {
-		return nil, err
-	}
-	t.released = true
+	was := t.released
 	t.cancelWork()
-	t.becomeReleased()
-	if err := t.undo(force, r); err != nil {
-		return nil, fmt.Errorf("cannot restore %s: %w", t.cfg.Path, err)
+	err := t.undo(force, r, func() error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		// Ahead of the first change, so that a crash in the midst of it is not followed by taking over again.
+		if err := t.setReleased(true); err != nil {
+			return err
+		}
+		t.released = true
+		return nil
+	})
+	if err != nil {
+		if t.released && !was {
+			t.released = false
+			err = errors.Join(err, t.setReleased(false))
+		}
+		t.retry.reset()
+		t.wake()
+		return nil, fmt.Errorf("cannot restore %s: %s", t.cfg.Path, advise(err))
 	}
+	t.becomeReleased()
 	t.gaveBack(r, "by an operator's word")
 	return r, nil
 }
@@ -64,11 +77,14 @@ func (t *target) gaveBack(r *Report, why string) {
 	}
 }
 
-func (t *target) undo(force bool, r *Report) error {
+// undo restores path and takes away what is ours. Whatever can refuse does so before begin, which is called
+// ahead of the first change: after an error the target can be managed on. What cannot be removed when path
+// is restored is no error: it is told of in r.
+func (t *target) undo(force bool, r *Report, begin func() error) error {
 	err := t.open()
 	if errors.Is(err, errAbsent) {
 		r.Done = append(r.Done, fmt.Sprintf("nothing is installed at %s", t.cfg.Path))
-		return nil
+		return begin()
 	}
 	if err != nil {
 		return err
@@ -83,20 +99,29 @@ func (t *target) undo(force bool, r *Report) error {
 		return err
 	}
 	if !managed {
+		if err := begin(); err != nil {
+			return err
+		}
 		r.Done = append(r.Done, fmt.Sprintf("%s was not managed: nothing to restore", t.cfg.Path))
 		return t.clearRemnants(r)
 	}
-	cloned, err := t.prepareRestore(r)
-	if err != nil {
-		return err
+	made, err := t.prepareRestore(r)
+	if err == nil {
+		err = t.link.MayRestore()
 	}
-	was, err := t.link.Look()
-	if err != nil {
-		return err
+	if err == nil {
+		err = begin()
 	}
-	kept, err := t.link.Restore()
+	var was linker.Standing
+	if err == nil {
+		was, err = t.link.Look()
+	}
+	var kept bool
+	if err == nil {
+		kept, err = t.link.Restore()
+	}
 	if err != nil {
-		return err
+		return errors.Join(err, made.undo())
 	}
 	if was.IsLauncher() {
 		t.letLaunch(was.Info.ID)
@@ -109,8 +134,8 @@ func (t *target) undo(force bool, r *Report) error {
 	switch {
 	case kept:
 		what = "kept what stands at %s (inode %d)"
-	case cloned:
-		what = "restored %s, a clone of the packaged file (inode %d)"
+	case made.of != "":
+		what = "restored %s, a clone of " + made.of + " (inode %d)"
 	}
 	r.Done = append(r.Done, fmt.Sprintf(what, t.cfg.Path, at.Info.Ino))
 	return t.clearAway(force, r)
@@ -122,31 +147,52 @@ func (t *target) wasManaged() (bool, error) {
 		return false, err
 	}
 	v, err := t.link.View()
-	return v.Path.Kind == linker.Ours || t.remains(v), err
+	return v.Path.Kind == linker.Ours || v.Path.Kind == linker.Alias || t.remains(v), err
 }
 
-// clearAway removes the copies and, unless cyrus.conf may name it, the private link.
+// clearAway removes the copies and, unless cyrus.conf may name it, the private link. What cannot be
+// removed is told of: path is restored by now.
 func (t *target) clearAway(force bool, r *Report) error {
+	if err := t.link.MayRemove(""); err != nil {
+		return err
+	}
+	generations, err := t.link.Generations()
+	if err != nil {
+		return err
+	}
 	before := len(t.pool.Owned())
-	var left []string
-	var err error
+	left, err := t.removeCopies()
+	t.cannotRemove(err, r)
 	if t.cfg.Publish == config.PublishNone && !force {
-		left, err = t.removeCopies()
 		r.Warnings = append(r.Warnings, fmt.Sprintf(
 			"%s stays and leads to %s: a service whose program is missing stops Cyrus. Name %s in cyrus.conf again, restart Cyrus, then: relinkd restore %s --force",
 			t.link.PrivateLink(), t.cfg.Path, t.cfg.Path, t.name))
+		for _, g := range generations {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("the earlier generation %s stays as %s until then", ShortHash(g.SHA256), t.link.Private().Join(g.Name)))
+		}
 	} else {
-		left, err = t.dismantle()
-	}
-	if err != nil {
-		return err
+		kept, err := t.link.Dismantle("")
+		t.cannotRemove(err, r)
+		left = append(left, kept...)
 	}
 	r.Done = append(r.Done, fmt.Sprintf("removed %d copies", before-len(t.pool.Owned())))
 	if t.relinked > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf(
 			"somebody linked %s to a copy %d times: end that cron job or script, for the copies it names are gone", t.cfg.Path, t.relinked))
 	}
+	if t.link.Private() == nil {
+		for _, g := range generations {
+			r.Done = append(r.Done, fmt.Sprintf("removed the earlier generation %s, of %s", ShortHash(g.SHA256), g.Info.ModTime().Format(time.DateOnly)))
+		}
+	}
 	return t.restored(left, r)
+}
+
+// cannotRemove tells of what could not be removed: nothing depends on it any more.
+func (t *target) cannotRemove(err error, r *Report) {
+	if err != nil {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: it is left", advise(err)))
+	}
 }
 
 // clearRemnants removes what a crash has left in the private directory, and that with it, before anything
@@ -155,7 +201,7 @@ func (t *target) clearRemnants(r *Report) error {
 	if t.link.Private() == nil {
 		return nil
 	}
-	left, err := t.dismantle()
+	left, err := t.dismantle("")
 	if err != nil {
 		return err
 	}
@@ -168,7 +214,8 @@ func (t *target) restored(left []string, r *Report) error {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%s is left: relinkd did not make it", name))
 	}
 	t.unload()
-	return t.forgetManifest()
+	t.cannotRemove(t.forgetManifest(), r)
+	return nil
 }
 
 // mend brings what a crash has left into a state that the rest of a restore knows.
@@ -191,29 +238,118 @@ func (t *target) mend(r *Report) error {
 	return err
 }
 
-// prepareRestore mends what a crash has left. Where a pristine is needed and gone, it is cloned from a
-// copy.
-func (t *target) prepareRestore(r *Report) (cloned bool, err error) {
-	if err := t.link.MakePrivate(); err != nil {
-		return false, err
+// madePristine is the pristine that prepareRestore made where there was none.
+type madePristine struct {
+	of   string // what it is a clone of; "" where none was made
+	undo func() error
+}
+
+// prepareRestore mends what a crash has left. Where a pristine is needed and there is none that is
+// complete and as it was, one is cloned from a copy or, without one, from what was in force before.
+func (t *target) prepareRestore(r *Report) (made madePristine, err error) {
+	made.undo = func() error { return nil }
+	if t.link.Private() == nil {
+		if err := t.link.MakePrivate(); err != nil {
+			return made, err
+		}
+		made.undo = t.link.DropPrivate
+		t.reload()
 	}
 	if err := t.mend(r); err != nil {
-		return false, err
+		return made, err
 	}
-	v, err := t.link.View()
+	err = t.link.MayRestore()
+	if err == nil && !t.spoiled || err != nil && !errors.Is(err, linker.ErrNoPristine) {
+		return made, err
+	}
+	if at, lerr := t.link.Look(); lerr != nil || at.Kind == linker.File {
+		return made, lerr // it stays
+	}
+	src, of := t.standIn()
+	if src == nil && err == nil {
+		r.Warnings = append(r.Warnings, "somebody has written to the packaged file, and no copy of what it was is left")
+		return made, nil
+	}
+	if src == nil {
+		return made, fmt.Errorf("neither the packaged file nor a copy of it is left (%v): install the package again", err)
+	}
+	defer src.Close()
+	kept, err := t.link.SetAsidePristine()
+	switch {
+	case err == nil:
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%s was changed by somebody: it is kept as %s", t.link.PristineName(), t.link.Private().Join(kept)))
+	case !fsys.NotExist(err):
+		return made, err
+	default:
+		drop := made.undo
+		made.undo = func() error { // a clone made a moment ago: what it was made of is there
+			err := t.link.Private().Unlink("restore: drop clone", t.link.PristineName())
+			if fsys.NotExist(err) {
+				err = nil
+			}
+			return errors.Join(err, drop())
+		}
+	}
+	if err := pool.CloneAs(context.Background(), src, t.link.Private(), t.link.PristineName()); err != nil {
+		return made, err
+	}
+	made.of = of
+	r.Warnings = append(r.Warnings, fmt.Sprintf("the packaged file was gone: its clone, of %s, has a new inode, and the package manager may say so", of))
+	return made, nil
+}
+
+// standIn is what can stand in for a pristine that is gone: a copy, best the one that processes execute;
+// else what was in force before. nil when there is nothing. Close it.
+func (t *target) standIn() (src *pool.Source, of string) {
+	m, err := t.manifest()
 	if err != nil {
-		return false, err
+		m = &pool.Manifest{}
 	}
-	needed := v.Path.Kind == linker.Ours || v.Path.Kind == linker.PoolLink ||
-		v.Path.Kind == linker.Nothing && v.Publish.Kind != linker.File // a newer file that a crash has hidden comes to path
-	if !needed || v.Pristine.Kind == linker.File {
-		return false, nil
+	numbers := t.existing()
+	if n, err := t.link.Current(); err == nil && n != 0 {
+		numbers = append([]int{n}, numbers...)
 	}
-	if t.src == nil {
-		return false, errors.New("neither the packaged file nor a copy of it is left: install the package again")
+	dir, private := t.link.Dir(), t.link.Private()
+	for _, sure := range []bool{true, false} { // first those that are known to be copies
+		for i, n := range numbers {
+			name := pool.CopyName(t.base(), n)
+			src := t.completeSource(dir, name)
+			switch {
+			case src == nil:
+			case !sure, i == 0 && len(numbers) > len(t.existing()), m.SHA256 != "" && src.SHA256() == m.SHA256, t.src != nil && src.SHA256() == t.src.SHA256():
+				return src, name
+			default:
+				src.Close()
+			}
+		}
 	}
-	r.Warnings = append(r.Warnings, "the packaged file was gone: its clone has a new inode, and the package manager may say so")
-	return true, pool.CloneAs(context.Background(), t.src, t.link.Private(), t.link.PristineName())
+	names := []string{t.link.PreviousName()}
+	if generations, err := t.link.Generations(); err == nil {
+		for _, g := range generations {
+			names = append(names, g.Name)
+		}
+	}
+	for _, name := range names {
+		if src := t.completeSource(private, name); src != nil {
+			return src, name
+		}
+	}
+	return nil, ""
+}
+
+// completeSource reads a file that can be a source; nil when it cannot.
+func (t *target) completeSource(dir *fsys.Dir, name string) *pool.Source {
+	f, err := dir.Open(name)
+	if err != nil {
+		return nil
+	}
+	if err := install.Complete(f, t.dirPath()); err == nil {
+		if src, err := pool.ReadSource(context.Background(), f); err == nil {
+			return src
+		}
+	}
+	f.Close()
+	return nil
 }
 
 // rotateBy moves the private link by an operator's word: to copy number to, or with 0 to the least
@@ -266,42 +402,3 @@ func (t *target) reclone() (*waiter, error) {
 	return w, nil
 }
 
-// adopt puts file at path as if it had been installed there, with the owner and the mode of the
-// source in force; Ensure then treats it as the new source that it is.
-func (t *target) adopt(ctx context.Context, file string) (*waiter, error) {
-	if t.cfg.Publish == config.PublishNone {
-		return nil, fmt.Errorf(`%w: with publish = "none" path is not relinkd's to change: install %s at %s`, ErrRefused, file, t.cfg.Path)
-	}
-	if t.released || t.src == nil {
-		return nil, fmt.Errorf("%w: %s has no source in force (%s%s)", ErrRefused, t.name, t.status, because(t.reason))
-	}
-	t.cancelWork()
-	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0) // opening a fifo would wait for a writer
-	if err != nil {
-		return nil, fmt.Errorf("%w: cannot adopt: %v", ErrRefused, err)
-	}
-	src, err := pool.ReadSource(ctx, f)
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%w: cannot adopt %s: %v", ErrRefused, file, err)
-	}
-	defer src.Close()
-	w := t.wait()
-	err = t.link.Insert(t.src.Info(),
-		func(name string) error { return pool.CloneAs(ctx, src, t.link.Private(), name) },
-		func(f *os.File) error {
-			if err := install.Complete(f, t.dirPath()); err != nil {
-				return fmt.Errorf("%w: cannot adopt %s: %v", ErrRefused, file, err)
-			}
-			return nil
-		})
-	if err != nil {
-		t.unwait(w)
-		return nil, err
-	}
-	t.did(Event{Kind: EventManage, Reason: "adopted"}, "put %s at %s", file, t.cfg.Path)
-	t.retry.reset()
-	t.status = Cloning
-	t.wake()
-	return w, nil
-}

@@ -85,7 +85,7 @@ func TestAdopt(t *testing.T) {
 	r, err := d.Adopt(t.Context(), name, file)
 	must(t, err)
 	end()
-	said(t, r.Done, "put "+file+" at "+s.path)
+	said(t, r.Done, "put "+file+" in force at "+s.path)
 	said(t, r.Done, "leads to 3 copies")
 	d.steady("2")
 	s.holds(file, "2")

@@ -68,10 +68,12 @@ const (
 	noteType = "\x01\x00\x00\x00"
 )
 
-// Executes reports whether content is a launcher, of this relinkd or another, and what it executes. It
-// is for whole files of at most MaxSize bytes.
+// Executes reports whether a file that begins with content is a launcher, of this relinkd or another, and
+// what it executes. It needs the first MaxSize bytes of the file, or all of them. What follows them does
+// not count: a launcher to which a signature, zeros or a log line was added still executes what it did.
 func Executes(content []byte) (path string, is bool) {
-	if len(content) > MaxSize || !bytes.HasPrefix(content, []byte(elf.ELFMAG)) {
+	content = content[:min(len(content), MaxSize)]
+	if !bytes.HasPrefix(content, []byte(elf.ELFMAG)) {
 		return "", false
 	}
 	_, rest, found := bytes.Cut(content, []byte(noteType+noteName))

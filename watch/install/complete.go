@@ -60,12 +60,10 @@ func complete(f *os.File, file fsys.Info, dir string) (leased bool, err error) {
 	return leased, checkLauncher(f, file.Size)
 }
 
-// checkLauncher refuses a launcher of relinkd's, wherever it leads: copies of it would execute each other.
+// checkLauncher refuses a launcher of relinkd's, wherever it leads and whatever was added to it: copies of it
+// would execute each other.
 func checkLauncher(f *os.File, size int64) error {
-	if size > launcher.MaxSize {
-		return nil
-	}
-	content := make([]byte, size)
+	content := make([]byte, min(size, launcher.MaxSize))
 	if _, err := f.ReadAt(content, 0); err == io.EOF {
 		return fmt.Errorf("%s: %w: it became shorter", f.Name(), ErrTruncated)
 	} else if err != nil {

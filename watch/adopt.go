@@ -1,0 +1,173 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+
+	"relinkd/config"
+	"relinkd/fsys"
+	"relinkd/linker"
+	"relinkd/pool"
+	"relinkd/watch/install"
+)
+
+// adopt puts file in force, with the owner and the mode of the source in force, as an upgrade would: all
+// copies are made from a clone of it, which then becomes the pristine. Path stays our link throughout, so
+// that nothing has changed when any of that fails. It ends with ctx.
+func (t *target) adopt(ctx context.Context, file string) (*waiter, error) {
+	if err := t.mayAdopt(file); err != nil {
+		return nil, err
+	}
+	return t.adoptAs(ctx, file, t.src.Info())
+}
+
+// adoptGeneration is adopt of an earlier generation, by the first digits of its hash, with the owner and the
+// mode that it had.
+func (t *target) adoptGeneration(ctx context.Context, hash string) (*waiter, error) {
+	if err := t.mayAdopt("the earlier generation"); err != nil {
+		return nil, err
+	}
+	g, err := t.findGeneration(hash)
+	if err != nil {
+		return nil, err
+	}
+	return t.adoptAs(ctx, t.link.Private().Join(g.Name), g.Info)
+}
+
+// mayAdopt refuses where there is nothing to put a file in the place of.
+func (t *target) mayAdopt(what string) error {
+	if t.cfg.Publish == config.PublishNone {
+		return fmt.Errorf(`%w: with publish = "none" path is not relinkd's to change: install %s at %s`, ErrRefused, what, t.cfg.Path)
+	}
+	if t.released || t.src == nil || t.link == nil {
+		return fmt.Errorf("%w: %s has no source in force (%s%s)", ErrRefused, t.name, t.status, because(t.reason))
+	}
+	if at, err := t.link.Look(); err != nil || at.Kind != linker.Ours {
+		return errors.Join(fmt.Errorf("%w: %s is %s", ErrRefused, t.cfg.Path, at.Kind), err)
+	}
+	return nil
+}
+
+// adoptAs is adopt with the owner and the mode of like.
+func (t *target) adoptAs(ctx context.Context, file string, like fsys.Info) (*waiter, error) {
+	t.cancelWork()
+	f, info, err := t.makeAdopted(ctx, file, like)
+	if err != nil {
+		t.wake() // to what was cancelled
+		return nil, fmt.Errorf("%w: cannot adopt %s: %s", ErrRefused, file, advise(err))
+	}
+	w := t.wait()
+	t.retry.reset()
+	t.status = Cloning
+	t.begin(ctx, &job{origin: fromAdopted, info: info, began: time.Now(), file: file, asked: w}, f)
+	t.wake()
+	return w, nil
+}
+
+// makeAdopted makes the clone of file that is to become the pristine, and asks of it what is asked of a
+// source. On an error nothing is left of it.
+func (t *target) makeAdopted(ctx context.Context, file string, like fsys.Info) (*os.File, fsys.Info, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0) // opening a fifo would wait for a writer
+	if err != nil {
+		return nil, fsys.Info{}, err
+	}
+	src, err := pool.ReadSource(ctx, f)
+	if err != nil {
+		f.Close()
+		return nil, fsys.Info{}, err
+	}
+	defer src.Close()
+	if src.SHA256() == t.src.SHA256() {
+		return nil, fsys.Info{}, fmt.Errorf("it is in force: %s has its content already", t.cfg.Path)
+	}
+	if err := t.link.DropAdopted(); err != nil { // left by a crash
+		return nil, fsys.Info{}, err
+	}
+	if err := pool.CloneAs(ctx, src, t.link.Private(), t.link.AdoptName()); err != nil {
+		return nil, fsys.Info{}, err
+	}
+	adopted, err := t.link.PrepareAdopted(like)
+	if err != nil {
+		return nil, fsys.Info{}, errors.Join(err, t.link.DropAdopted())
+	}
+	if err = install.Complete(adopted, t.dirPath()); err == nil {
+		err = pool.Executable(adopted)
+	}
+	var info fsys.Info
+	if err == nil {
+		info, err = fsys.Fstat(adopted)
+	}
+	if err != nil {
+		adopted.Close()
+		return nil, fsys.Info{}, errors.Join(err, t.link.DropAdopted())
+	}
+	return adopted, info, nil
+}
+
+// promote ends an adoption: the copies are made, and what they were made from becomes the pristine.
+func (t *target) promote(j *job, before *pool.Source) error {
+	if err := t.link.Promote(before.SHA256(), t.src.SHA256()); err != nil {
+		return err
+	}
+	t.did(Event{Kind: EventManage, Reason: "adopted"}, "put %s in force at %s", j.file, t.cfg.Path)
+	if t.cfg.Publish == config.PublishLauncher {
+		return t.renewLauncher()
+	}
+	return nil
+}
+
+// notAdopted ends an adoption that failed. The source before it is the pristine still: should copies have
+// got their names already, Ensure makes them from that again.
+func (t *target) notAdopted(j *job, err error) {
+	if t.link != nil && t.link.Private() != nil {
+		err = errors.Join(err, t.link.DropAdopted())
+	}
+	t.unwait(j.asked)
+	j.asked.done <- fmt.Errorf("%w: cannot adopt %s, what was in force stays: %s", ErrRefused, j.file, advise(err))
+	t.retry.reset()
+	t.wake()
+}
+
+// prune removes the earlier generations beyond those that the configuration asks for.
+func (t *target) prune() {
+	dropped, err := t.link.Prune(t.cfg.Keep)
+	if err != nil {
+		t.wrong(zerolog.WarnLevel, err.Error(), "an earlier generation stays")
+	}
+	for _, g := range dropped {
+		t.log.Info().Str(FieldGeneration, ShortHash(g.SHA256)).Msg("an earlier generation is no longer kept")
+	}
+}
+
+// findGeneration is the earlier generation whose hash begins with prefix.
+func (t *target) findGeneration(prefix string) (linker.Generation, error) {
+	all, err := t.link.Generations()
+	if err != nil {
+		return linker.Generation{}, err
+	}
+	var found []linker.Generation
+	var have []string
+	for _, g := range all {
+		have = append(have, ShortHash(g.SHA256))
+		if strings.HasPrefix(g.SHA256, strings.ToLower(prefix)) {
+			found = append(found, g)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return linker.Generation{}, fmt.Errorf("%w: %d earlier generations of %s begin with %q: give more digits", ErrRefused, len(found), t.name, prefix)
+	case len(have) == 0:
+		return linker.Generation{}, fmt.Errorf("%w: no earlier generation of %s is kept", ErrRefused, t.name)
+	}
+	return linker.Generation{}, fmt.Errorf("%w: no earlier generation of %s begins with %q: there are %s", ErrRefused, t.name, prefix, strings.Join(have, ", "))
+}
+
