@@ -46,6 +46,9 @@ func (l *Link) Restore() (kept bool, err error) {
 	if same, err := l.isPristine(l.name); err != nil || !same {
 		return false, err
 	}
+	if l.restored, err = l.dir.Lstat(l.name); err != nil {
+		return false, err
+	}
 	return false, l.unlinkIfThere("restore: drop name", l.PristineName())
 }
 

@@ -316,6 +316,26 @@ func others() []scenario {
 		}, act: func(_ *site, l *Link) error { return l.KeepPrevious() }, rest: func(s *site) {
 			s.generation("Q")
 		}},
+		{name: "forget a previous one that is the pristine", setup: func(s *site) {
+			s.published()
+			must(s.t, os.Link(s.private(suffixPristine), s.private(suffixPrevious)))
+		}, act: func(_ *site, l *Link) error { return l.KeepPrevious() }, rest: isOurs},
+		{name: "prune", setup: func(s *site) {
+			s.published()
+			for _, version := range []string{"P", "Q"} {
+				s.put(s.private(suffixGeneration+sum(version)), version)
+			}
+		}, act: func(_ *site, l *Link) error {
+			_, err := l.Prune(1)
+			return err
+		}, rest: func(s *site) {
+			isOurs(s)
+			l := s.open(nil)
+			defer l.Close()
+			if all, err := l.Generations(); err != nil || len(all) != 1 {
+				s.t.Errorf("earlier generations %+v, %v", all, err)
+			}
+		}},
 		{name: "take over", act: func(s *site, l *Link) error {
 			err := l.KeepLinked("imapd_002")
 			if fsys.Exist(err) {

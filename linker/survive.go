@@ -1,6 +1,7 @@
 package linker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -134,7 +135,56 @@ func (l *Link) wraps(f *os.File, info fsys.Info) (what string, ours bool, err er
 	if err != nil || same {
 		return "", false, err
 	}
-	return fmt.Sprintf("may be a wrapper of relinkd's link, which is %s now", l.dir.Join(links[0])), false, nil
+	return fmt.Sprintf("may be a wrapper of %s, which leads to relinkd's copies (if it is not, remove that link)", l.dir.Join(links[0])), false, nil
+}
+
+// Wrapper tells why f, a complete executable that stands at path, is no source: it executes what leads to the
+// copies, by the private link or by the name that our link was moved to, and copies of it would execute each
+// other forever. "" when nothing says so.
+func (l *Link) Wrapper(f *os.File) (why string, err error) {
+	links, err := l.linksToOurs()
+	if err != nil {
+		return "", err
+	}
+	texts := map[string]string{PrivateDir + "/" + l.name: l.PrivateLink()} // what it may say, and what it would mean
+	for _, name := range links {
+		if name == l.backupName() {
+			continue // dpkg's, for as long as it unpacks the file at path
+		}
+		texts[name] = l.dir.Join(name)
+		// One that says no more than ".real", after its own name.
+		if suffix, is := strings.CutPrefix(name, l.name); is && len(suffix) > len(".bak") {
+			texts[suffix] = l.dir.Join(name)
+		}
+	}
+	for text, name := range texts {
+		is, err := contains(f, text+"\x00")
+		if err != nil {
+			return "", err
+		}
+		if is {
+			return fmt.Sprintf("%s says %q, and %s leads to relinkd's copies: it is a wrapper of them", l.Path(), text, name), nil
+		}
+	}
+	return "", nil
+}
+
+// contains reports whether text is somewhere in f.
+func contains(f *os.File, text string) (bool, error) {
+	const step = 256 << 10
+	buf := make([]byte, step+len(text))
+	for at := int64(0); ; at += step {
+		n, err := f.ReadAt(buf, at)
+		if err != nil && err != io.EOF {
+			return false, err
+		}
+		if bytes.Contains(buf[:n], []byte(text)) {
+			return true, nil
+		}
+		if n < len(buf) {
+			return false, nil
+		}
+	}
 }
 
 // linksToOurs is the names in the install directory, but path, that lead to the private link or to a copy.
@@ -168,8 +218,12 @@ func (l *Link) linksToOurs() (links []string, err error) {
 // launcherPage is more than a launcher has, also with something added: only such files are read for one.
 const launcherPage = 64 << 10
 
-// isKept reports whether f has the content of the pristine or, where there is none, of the linked copy.
+// isKept reports whether f is the pristine that Restore has put back, or has the content of the pristine or,
+// where there is none, of the linked copy.
 func (l *Link) isKept(f *os.File, info fsys.Info) (bool, error) {
+	if info.SameContent(l.restored) {
+		return true, nil
+	}
 	if l.private == nil {
 		return false, nil
 	}

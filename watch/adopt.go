@@ -170,4 +170,3 @@ func (t *target) findGeneration(prefix string) (linker.Generation, error) {
 	}
 	return linker.Generation{}, fmt.Errorf("%w: no earlier generation of %s begins with %q: there are %s", ErrRefused, t.name, prefix, strings.Join(have, ", "))
 }
-

@@ -385,7 +385,7 @@ func (r *rehearsal) well(st TargetStatus) bool {
 		led = led || err == nil && text == "../"+c.Name
 	}
 	if private := r.names(r.private("")); slices.ContainsFunc(private, func(file string) bool {
-		return !slices.Contains([]string{name, name + ".pristine", name + ".previous"}, file) && !strings.Contains(file, ".drifted")
+		return !slices.Contains([]string{name, name + ".pristine", name + ".previous"}, file) && !strings.Contains(file, ".drifted") && !strings.HasPrefix(file, name+".generation-")
 	}) {
 		return false
 	}

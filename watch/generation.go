@@ -335,7 +335,21 @@ func (t *target) leads() string {
 
 // startFromPath makes a generation from the file at path.
 func (t *target) startFromPath(ctx context.Context, o observation) error {
-	return t.start(ctx, fromPath, o.view.Path, func() (*os.File, error) { return t.link.Dir().Open(t.base()) })
+	return t.start(ctx, fromPath, o.view.Path, func() (*os.File, error) {
+		f, err := t.link.Dir().Open(t.base())
+		if err != nil {
+			return nil, err
+		}
+		why, err := t.link.Wrapper(f)
+		if err == nil && why != "" {
+			err = errors.New(why + ": put the program itself at path, or set path to where it is")
+		}
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		return f, nil
+	})
 }
 
 // startFromPristine makes the copies that are missing, or all, from the pristine.

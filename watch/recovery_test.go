@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -262,8 +263,8 @@ func (s *site) reached(path, publish linker.Kind) {
 func (s *site) tidy() {
 	s.t.Helper()
 	for _, n := range s.names(filepath.Join(s.dir, linker.PrivateDir)) {
-		switch n {
-		case name, name + ".pristine", name + ".previous":
+		switch {
+		case n == name, n == name+".pristine", n == name+".previous", strings.HasPrefix(n, name+".generation-"):
 		default:
 			s.t.Errorf("%s is left", s.private(n))
 		}

@@ -428,8 +428,8 @@ func (s *site) inForce(version string, copies ...CopyStatus) {
 func (s *site) onlyKnown() {
 	s.t.Helper()
 	for _, file := range s.names(s.private("")) {
-		switch strings.TrimPrefix(file, name) {
-		case "", ".pristine", ".previous":
+		switch suffix := strings.TrimPrefix(file, name); {
+		case suffix == "", suffix == ".pristine", suffix == ".previous", strings.HasPrefix(suffix, ".generation-"):
 		default:
 			if !strings.Contains(file, ".drifted") {
 				s.t.Errorf("%s is left in the private directory", file)

@@ -401,4 +401,3 @@ func (t *target) reclone() (*waiter, error) {
 	t.wake()
 	return w, nil
 }
-

@@ -234,7 +234,7 @@ func (d *daemon) steady(version string) {
 	}
 	// dpkg may have more to do, and a rotation may be under way.
 	s.only(s.bin, append([]string{".relinkd", name}, copyNames()...), `^imapd\.dpkg-(new|tmp)$`)
-	s.only(filepath.Join(s.bin, ".relinkd"), private, `^imapd\.(previous|rotate)$`)
+	s.only(filepath.Join(s.bin, ".relinkd"), private, `^imapd\.(previous|rotate|generation-[0-9a-f]{64})$`)
 }
 
 func copyNames() (names []string) {

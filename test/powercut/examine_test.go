@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"relinkd/config"
 	"relinkd/linker/launcher"
@@ -196,6 +197,9 @@ func holdsOnly(dir string, names, optional []string) error {
 	}
 	var found []string
 	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), name+".generation-") { // an earlier one
+			continue
+		}
 		found = append(found, e.Name())
 		if !slices.Contains(names, e.Name()) {
 			return fmt.Errorf("%s is left over in %s", e.Name(), dir)
