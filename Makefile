@@ -26,10 +26,7 @@ demo-cyrus: ## The same over a real Cyrus under login load (root, Debian); puts 
 
 .PHONY: test
 test: ## Everything: check, all tests with -race as this user and, for root, as another; for root the real Cyrus too
-	tools/setup
-	$(MAKE) --no-print-directory check
-	tools/test
-	tools/test-as-user
+	go run ./internal/suite
 
 .PHONY: check
 check: ## Formatting, vet, staticcheck, modules tidy, what is made of other files

@@ -55,6 +55,7 @@ var rules = map[string]rule{
 	"internal/fstest":       {nil, []string{unix}, "it is below the tests of all others"},
 	"internal/faults":       {nil, []string{}, "tests of all others write down what they have shown"},
 	"internal/transcript":   {nil, []string{}, "it reads documents, and runs nothing"},
+	"internal/suite":        {nil, []string{}, "it runs the tests of all others, and is there before what they need"},
 	"internal/faults/table": {[]string{"internal/faults"}, []string{}, "it makes a page of that"},
 }
 

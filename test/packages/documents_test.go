@@ -9,14 +9,10 @@ import (
 
 // documents: what the documentation shows of a Debian system happens, word for word but for numbers, in the
 // order of the documents and beside a Cyrus that serves a few sessions.
-func documents(t *testing.T, l *lab) {
-	c, err := newContainer(l.clone(t, "documents"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := boot(t, c)
-	m.installCyrus(t, olderCyrus)
-	m.must(t, "apt-get install -y -q --no-download curl")
+func (s *tale) documents(t *testing.T) {
+	m := s.machine
+	m.must(t, "apt-get install -y -q --no-download curl && systemctl restart cyrus-imapd")
+	m.serves(t)
 	m.must(t, "mkdir /root/dist && ln -s ../relinkd_"+older+".deb /root/dist/relinkd_"+older+"-1_amd64.deb")
 	held := m.hold(t, 5)
 	m.document(t, "README.md")

@@ -9,7 +9,8 @@ import (
 	"relinkd/watch"
 )
 
-// story is what an administrator does with relinkd, from the first installation to the purge.
+// story is what an administrator does with relinkd, from the first installation to the purge, and what the
+// documents show.
 func story(t *testing.T, l *lab) {
 	c, err := newContainer(l.clone(t, "story"))
 	if err != nil {
@@ -33,6 +34,7 @@ func story(t *testing.T, l *lab) {
 		{"remove", s.remove},
 		{"remove-dead", s.removeDead},
 		{"purge", s.purge},
+		{"documents", s.documents},
 	} {
 		t.Run(chapter.name, chapter.test)
 	}
