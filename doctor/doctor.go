@@ -16,6 +16,8 @@ type Options struct {
 	Status   *watch.Status // of the daemon; nil when none answers
 	NoStatus string        // why none does
 	PID      int           // the daemon's; 0 when it is not known
+
+	Left []config.Target // that the state directory knows and Config does not name
 }
 
 // Examine looks at the host and at every configured target. What cannot be seen is a finding, never an
@@ -26,6 +28,7 @@ func Examine(o Options) *Report {
 	r := &Report{Version: o.Version, Unseen: unseen(os.Geteuid()), Findings: []Finding{}, Shares: []*Share{}}
 	daemon := o.gatherDaemon()
 	r.add(o.gatherKernel(daemon).judge(), daemon.judge())
+	r.add(judgeLeft(o.Left))
 	sites := o.Host.gatherSites()
 	for _, t := range o.Config.Targets {
 		state := o.state(t.Name)

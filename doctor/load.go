@@ -38,6 +38,18 @@ func judgeLoad(t config.Target, st *watch.TargetStatus, up time.Duration, reused
 	return f.all
 }
 
+// judgeLeft tells of targets that have left the configuration and still are relinkd's.
+func judgeLeft(left []config.Target) []Finding {
+	var all []Finding
+	for _, t := range left {
+		f := &found{section: Load, target: t.Name}
+		f.needs(fmt.Sprintf("the configuration no longer names %s, which relinkd has managed", t.Path),
+			"path still leads to copies that nothing looks after", "relinkd restore "+t.Name+", or name it in the configuration again")
+		all = append(all, f.all...)
+	}
+	return all
+}
+
 // judgeFill compares the pool with what runs on it.
 func judgeFill(f *found, t config.Target, st *watch.TargetStatus, share int) {
 	n := len(st.Copies)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,19 +22,20 @@ const manifestVersion = 1
 // files from others'; it may be deleted at any time.
 type Manifest struct {
 	Version  int               `json:"version"`
-	Path     string            `json:"path"`             // of the target
-	Device   uint64            `json:"device"`           // of the install directory's file system, which the machine may number anew
-	SHA256   string            `json:"sha256"`           // the generation
-	Size     int64             `json:"size"`             // of the source, bytes
-	Since    time.Time         `json:"since"`            // when the generation was published
-	Pristine fsys.Info         `json:"pristine"`         // the file of which SHA256 is the hash
-	Link     fsys.ID           `json:"link"`             // what relinkd last put at Path
-	Backup   fsys.Info         `json:"backup,omitzero"`  // dpkg's backup of what stood at Path, by which it may take the upgrade back
-	Wanted   int               `json:"wanted,omitempty"` // how many copies the configuration asked for
-	Copies   map[int]fsys.Info `json:"copies"`           // by number
-	Staged   map[int]fsys.Info `json:"staged,omitempty"` // of the next generation, while it is committed
-	Packaged bool              `json:"packaged"`         // a package manager's database names Path
-	Stale    []fsys.ID         `json:"stale,omitempty"`  // replaced executables that processes may still run
+	Path     string            `json:"path"`              // of the target
+	Publish  string            `json:"publish,omitempty"` // the way in which Path leads to the copies
+	Device   uint64            `json:"device"`            // of the install directory's file system, which the machine may number anew
+	SHA256   string            `json:"sha256"`            // the generation
+	Size     int64             `json:"size"`              // of the source, bytes
+	Since    time.Time         `json:"since"`             // when the generation was published
+	Pristine fsys.Info         `json:"pristine"`          // the file of which SHA256 is the hash
+	Link     fsys.ID           `json:"link"`              // what relinkd last put at Path
+	Backup   fsys.Info         `json:"backup,omitzero"`   // dpkg's backup of what stood at Path, by which it may take the upgrade back
+	Wanted   int               `json:"wanted,omitempty"`  // how many copies the configuration asked for
+	Copies   map[int]fsys.Info `json:"copies"`            // by number
+	Staged   map[int]fsys.Info `json:"staged,omitempty"`  // of the next generation, while it is committed
+	Packaged bool              `json:"packaged"`          // a package manager's database names Path
+	Stale    []fsys.ID         `json:"stale,omitempty"`   // replaced executables that processes may still run
 }
 
 // made reports whether the manifest names the file as one that relinkd made as copy n, and what
@@ -213,4 +216,38 @@ func readFile(dir *fsys.Dir, name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", dir.Join(name), errForeign)
 	}
 	return io.ReadAll(f)
+}
+
+// ManifestTargets is the targets of which dir has a manifest, sorted.
+func ManifestTargets(dir *fsys.Dir) ([]string, error) {
+	names, err := dir.Names()
+	if err != nil {
+		return nil, err
+	}
+	var targets []string
+	for _, name := range names {
+		target, is := strings.CutSuffix(name, manifestName(""))
+		if !is {
+			target, is = strings.CutSuffix(name, syncedName(""))
+		}
+		if is && target != "" && !slices.Contains(targets, target) {
+			targets = append(targets, target)
+		}
+	}
+	return targets, nil
+}
+
+// RenameManifest makes what is known of the target from that of the target to, in the place of what was known
+// of that one.
+func RenameManifest(dir *fsys.Dir, from, to string) error {
+	if from == to {
+		return nil
+	}
+	for _, name := range []func(string) string{syncedName, manifestName} { // the one that counts last
+		err := dir.Replace("manifest: rename", name(from), dir, name(to))
+		if err != nil && !fsys.NotExist(err) {
+			return err
+		}
+	}
+	return nil
 }

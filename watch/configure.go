@@ -37,14 +37,15 @@ func (t *target) configure(cfg config.Target, census config.Census) {
 // before the loop ends; after an error it goes on.
 func (t *target) leaveTarget() (*Report, error) {
 	r := &Report{Target: t.name}
-	if t.released {
+	if t.released && !t.leaving {
 		return r, nil
 	}
+	active := t.active
 	t.cancelWork()
 	err := t.undo(false, r, func() error { return nil })
 	if err == nil {
 		t.gaveBack(r, "by the configuration")
 	}
-	t.active = err != nil
+	t.active = active && err != nil
 	return r, err
 }

@@ -25,6 +25,9 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 	if !t.active {
 		return 0
 	}
+	if t.leaving {
+		return t.depart()
+	}
 	if t.released {
 		t.becomeReleased()
 		return 0

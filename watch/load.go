@@ -254,7 +254,7 @@ func (t *target) manifest() (*pool.Manifest, error) {
 // a crash in the midst of that both generations' copies are known as ours.
 func (t *target) save() error {
 	m := &pool.Manifest{
-		Path: t.cfg.Path, Device: t.dirID.Dev, Packaged: t.install.Packaged(), Since: t.since, Link: t.link.Put(), Backup: t.link.Backup(),
+		Path: t.cfg.Path, Publish: string(t.cfg.Publish), Device: t.dirID.Dev, Packaged: t.install.Packaged(), Since: t.since, Link: t.link.Put(), Backup: t.link.Backup(),
 		Wanted: t.cfg.Copies, Copies: map[int]fsys.Info{},
 	}
 	if t.src != nil {

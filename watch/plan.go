@@ -12,6 +12,12 @@ import (
 // plan is what Ensure would do now, in order. It changes nothing.
 func (t *target) plan() (TargetPlan, error) {
 	p := TargetPlan{Target: t.name, Path: t.cfg.Path, State: t.status, Steps: []string{}, Effects: []string{}, Keeps: []string{}}
+	if t.leaving {
+		p.State = Degraded
+		p.Steps = []string{fmt.Sprintf("restore %s and remove its copies: the configuration no longer names it", t.cfg.Path)}
+		p.Effects = []string{fmt.Sprintf("processes that begin afterwards run the packaged file; relinkd restore %s does the same", t.name)}
+		return p, nil
+	}
 	if t.released {
 		p.State = Released
 		keeps := fmt.Sprintf("%s is not managed until you say so: `relinkd manage %s` would take it over", t.cfg.Path, t.name)

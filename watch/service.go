@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,14 @@ func (w *Watcher) Plan(ctx context.Context) (*Plan, error) {
 	loops, err := w.each("")
 	if err != nil {
 		return nil, err
+	}
+	w.mu.Lock()
+	left := slices.Clone(w.left)
+	w.mu.Unlock()
+	for _, cfg := range left {
+		if l, err := w.findIn(cfg.Name, true); err == nil {
+			loops = append(loops, l)
+		}
 	}
 	p := &Plan{Targets: []TargetPlan{}}
 	var failed []error
@@ -128,17 +137,27 @@ func (w *Watcher) settle(ctx context.Context, target string, begin func(*loop) (
 
 // Restore gives path back and makes the target released.
 func (w *Watcher) Restore(ctx context.Context, target string, force bool) (*Report, error) {
-	return w.direct(ctx, target, func(l *loop) (*Report, error) { return l.restore(ctx, force) })
+	return w.direct(ctx, target, func(l *loop) (*Report, error) {
+		if l.leaving {
+			return l.leaveForGood()
+		}
+		return l.restore(ctx, force)
+	})
 }
 
 // Rotate moves the private link by an operator's word.
 func (w *Watcher) Rotate(ctx context.Context, target string, to int) (*Report, error) {
-	return w.direct(ctx, target, func(l *loop) (*Report, error) { return l.rotateBy(to) })
+	return w.direct(ctx, target, func(l *loop) (*Report, error) {
+		if l.leaving {
+			return nil, fmt.Errorf("%w: %q: %s", ErrNoTarget, target, leaveReason(l.cfg.Path))
+		}
+		return l.rotateBy(to)
+	})
 }
 
 // direct does something on a target's loop that is over when it returns.
 func (w *Watcher) direct(ctx context.Context, target string, act func(*loop) (*Report, error)) (*Report, error) {
-	l, err := w.find(target)
+	l, err := w.findIn(target, true)
 	if err != nil {
 		return nil, err
 	}
@@ -210,6 +229,7 @@ func (w *Watcher) reload(ctx context.Context) (*Report, error) {
 		w.mu.Unlock()
 		return nil, err
 	}
+	w.takeBack(cfg)
 	w.mu.Lock()
 	w.cfg, w.cfgLoadedAt = cfg, time.Now()
 	w.mu.Unlock()

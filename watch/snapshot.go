@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"relinkd/watch/histogram"
@@ -81,11 +82,15 @@ func (w *Watcher) Snapshot() *Snapshot {
 	defer w.mu.Unlock()
 	s.ConfigError, s.ConfigLoadedAt, s.Reloads = w.cfgError, w.cfgLoadedAt, w.reloads
 	var last time.Time
-	for _, cfg := range w.cfg.Targets {
+	for i, cfg := range slices.Concat(w.cfg.Targets, w.left) {
 		l := w.loops[cfg.Name]
 		if l == nil { // no daemon, or it is being published anew
+			reason := ""
+			if i >= len(w.cfg.Targets) {
+				reason = leaveReason(cfg.Path)
+			}
 			s.Targets = append(s.Targets, TargetStatus{
-				Name: cfg.Name, Path: cfg.Path, Publish: string(cfg.Publish), State: Starting, Copies: []CopyStatus{},
+				Name: cfg.Name, Path: cfg.Path, Publish: string(cfg.Publish), State: Starting, Reason: reason, Copies: []CopyStatus{},
 			})
 			s.Measures = append(s.Measures, newMeasures())
 			continue

@@ -39,6 +39,8 @@ type target struct {
 	locks   *privates // of all targets
 	// ---
 	cfg      config.Target
+	leaving  bool // the configuration no longer names it: it is to be restored
+	hasLeft  bool // and was
 	active   bool // Ensure may change things; false for verbs that act without a daemon
 	install  *install.Watcher
 	stopW    func() // ends install's Run
@@ -198,6 +200,9 @@ func (t *target) run(ctx context.Context, active bool) error {
 		case <-t.first:
 		default:
 			close(t.first)
+		}
+		if t.hasLeft {
+			return nil
 		}
 		if t.restart != nil {
 			return t.restart

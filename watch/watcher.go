@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -73,7 +74,8 @@ type Watcher struct {
 	cfgLoadedAt time.Time
 	reloads     Reloads
 	loops       map[string]*loop
-	watching    bool // Run runs
+	left        []config.Target // that have left the configuration, and are to be restored
+	watching    bool            // Run runs
 	fatal       chan error
 	cfgError    string
 }
@@ -118,6 +120,7 @@ func New(cfg *config.Config, o Options) (*Watcher, error) {
 	w.cfg, w.cfgLoadedAt = cfg, time.Now()
 	w.ready, w.fatal, w.loops = make(chan struct{}), make(chan error, 1), map[string]*loop{}
 	w.ctx, w.stop = context.WithCancel(context.Background())
+	w.keepLeft(cfg)
 	return w, nil
 }
 
@@ -136,6 +139,10 @@ func (w *Watcher) Run(ctx context.Context) error {
 	})
 	w.mu.Lock()
 	w.watching = true
+	for _, cfg := range w.left {
+		w.begin(cfg).wake()
+		w.happened(zerolog.WarnLevel, Event{Kind: EventRestore, Target: cfg.Name, Message: leaveReason(cfg.Path) + ": it is restored"})
+	}
 	for _, cfg := range w.cfg.Targets {
 		w.begin(cfg)
 	}
@@ -177,11 +184,17 @@ func (w *Watcher) Close() error {
 func (w *Watcher) begin(cfg config.Target) *loop {
 	ctx, cancel := context.WithCancel(w.ctx)
 	l := &loop{target: newTarget(w, cfg), cancel: cancel, gone: make(chan struct{})}
+	_, configured := w.cfg.Target(cfg.Name)
+	l.leaving = !configured
 	w.loops[cfg.Name] = l
 	active := w.watching
 	go func() {
 		defer close(l.gone)
-		if err := l.run(ctx, active); err != nil {
+		err := l.run(ctx, active)
+		if l.hasLeft {
+			w.ended(l)
+		}
+		if err != nil {
 			select {
 			case w.fatal <- err:
 			default:
@@ -211,7 +224,7 @@ func (l *loop) end() {
 // all is the loops in the order of the configuration. w.mu is held.
 func (w *Watcher) all() []*loop {
 	var loops []*loop
-	for _, cfg := range w.cfg.Targets {
+	for _, cfg := range slices.Concat(w.cfg.Targets, w.left) {
 		if l := w.loops[cfg.Name]; l != nil {
 			loops = append(loops, l)
 		}
@@ -219,11 +232,17 @@ func (w *Watcher) all() []*loop {
 	return loops
 }
 
-// find is the loop of a target, started for the verb when Run does not run.
-func (w *Watcher) find(name string) (*loop, error) {
+// find is the loop of a configured target, started for the verb when Run does not run.
+func (w *Watcher) find(name string) (*loop, error) { return w.findIn(name, false) }
+
+// findIn is find and, if left says so, for targets that have left the configuration, too.
+func (w *Watcher) findIn(name string, left bool) (*loop, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	cfg, ok := w.cfg.Target(name)
+	if i := slices.IndexFunc(w.left, func(t config.Target) bool { return t.Name == name }); !ok && left && i >= 0 {
+		cfg, ok = w.left[i], true
+	}
 	if !ok {
 		return nil, fmt.Errorf("%w: %q: the configuration has %s", ErrNoTarget, name, names(w.cfg))
 	}

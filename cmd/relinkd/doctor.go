@@ -7,6 +7,7 @@ import (
 
 	"relinkd/control"
 	"relinkd/doctor"
+	"relinkd/watch"
 )
 
 func (a *app) doctorCmd() *cobra.Command {
@@ -49,6 +50,7 @@ func (a *app) examined(ctx context.Context) (doctor.Options, error) {
 		return doctor.Options{}, err
 	}
 	o := doctor.Options{Version: buildVersion(), Host: doctor.ThisHost(), Config: cfg}
+	o.Left, _ = watch.Left(cfg) // an ordinary user cannot read it
 	client := control.NewClient(cfg.Control.Socket)
 	if o.Status, err = client.Status(ctx); err != nil {
 		o.NoStatus = err.Error()
