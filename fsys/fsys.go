@@ -307,3 +307,29 @@ func (d *Dir) Sync(op Op) error {
 func (d *Dir) Chmod(op Op, perm uint32) error {
 	return d.fs.do(op, d.path, func() error { return unix.Fchmod(d.fd(), perm) })
 }
+
+// accessList is the extended attribute that holds a POSIX access list beyond the mode.
+const accessList = "system.posix_acl_access"
+
+// HasAccessList reports whether the open directory has an access list. A file system without them has
+// none.
+func (d *Dir) HasAccessList() (bool, error) {
+	_, err := unix.Fgetxattr(d.fd(), accessList, nil)
+	switch err {
+	case nil:
+		return true, nil
+	case unix.ENODATA, unix.EOPNOTSUPP:
+		return false, nil
+	}
+	return false, &Error{Op: "read access list", Path: d.path, Err: err}
+}
+
+// DropAccessList removes the access list of the open directory; it is no error that there is none.
+func (d *Dir) DropAccessList(op Op) error {
+	return d.fs.do(op, d.path, func() error {
+		if err := unix.Fremovexattr(d.fd(), accessList); err != unix.ENODATA && err != unix.EOPNOTSUPP {
+			return err
+		}
+		return nil
+	})
+}

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"relinkd/fsys"
-	"relinkd/pool"
 )
 
 // PrivateDir is relinkd's own directory inside the install directory.
@@ -133,7 +132,7 @@ func (l *Link) MakePrivate() error {
 	if l.private != nil {
 		return nil
 	}
-	if err := l.dir.Mkdir("prepare: make directory", PrivateDir, 0o755); err != nil && !fsys.Exist(err) {
+	if err := l.dir.Mkdir("prepare: make directory", PrivateDir, privateMode); err != nil && !fsys.Exist(err) {
 		return err
 	}
 	private, err := openPrivate(l.dir)
@@ -147,7 +146,7 @@ func (l *Link) MakePrivate() error {
 		}
 	}
 	// A umask may have taken bits that processes of other users need to pass through.
-	if err := private.Chmod("prepare: chmod", 0o755); err != nil {
+	if err := private.Chmod("prepare: chmod", privateMode); err != nil {
 		private.Close()
 		return err
 	}
@@ -165,6 +164,9 @@ func PrivateLink(path string) string {
 
 // PrivateLink is the path of the private link.
 func (l *Link) PrivateLink() string { return PrivateLink(l.Path()) }
+
+// PristinePath is where the packaged file of path is kept while path is ours.
+func PristinePath(path string) string { return PrivateLink(path) + suffixPristine }
 
 // PristineName is the pristine's name in the private directory.
 func (l *Link) PristineName() string { return l.name + suffixPristine }
@@ -253,10 +255,7 @@ func (l *Link) NoExchange() bool { return l.noExchange }
 // (bypassed) or does not exist.
 func (l *Link) Current() (int, error) {
 	text, err := l.PrivateText()
-	if err != nil || filepath.Dir(text) != ".." {
-		return 0, err
-	}
-	return pool.CopyNumber(l.name, filepath.Base(text)), nil
+	return numberIn(l.name, text), err
 }
 
 // PrivateText is what the private link says, "" when there is none.
@@ -264,21 +263,15 @@ func (l *Link) PrivateText() (string, error) {
 	if l.private == nil {
 		return "", nil
 	}
-	text, err := l.private.Readlink(l.name)
-	switch {
-	case fsys.NotExist(err):
-		return "", nil
-	case isErrno(err, unix.EINVAL):
-		return "", fmt.Errorf("%s is not relinkd's link: move it away", l.private.Join(l.name))
-	}
+	text, _, err := l.privateStanding()
 	return text, err
 }
 
 // Rotate moves the private link to copy number n, in one step.
-func (l *Link) Rotate(n int) error { return l.point("../" + pool.CopyName(l.name, n)) }
+func (l *Link) Rotate(n int) error { return l.point(LinkText(l.name, n)) }
 
 // Bypass moves the private link to path itself, so that new processes run what is packaged.
-func (l *Link) Bypass() error { return l.point("../" + l.name) }
+func (l *Link) Bypass() error { return l.point(LinkText(l.name, 0)) }
 
 // point: no fsync, since after a crash either target is valid.
 func (l *Link) point(text string) error {

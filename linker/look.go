@@ -55,6 +55,8 @@ type View struct {
 	Aside    Standing // what Withdraw took from path
 	Private  string   // the private link's text, "" when there is none
 
+	Stray fsys.Info // what stands in the private link's place and is no symbolic link; zero for none
+
 	left bool // there are names that only an unfinished call makes
 }
 
@@ -119,7 +121,7 @@ func (l *Link) View() (View, error) {
 	for _, s := range []Standing{v.Out, v.Back, v.Before, v.Aside, rotate, begun} {
 		v.left = v.left || s.Kind != Nothing
 	}
-	v.Private, err = l.PrivateText()
+	v.Private, v.Stray, err = l.privateStanding()
 	return v, err
 }
 

@@ -243,23 +243,16 @@ func (l *Link) SetAsidePristine() (kept string, err error) { return l.setAside(l
 
 // setAside is SetAsidePristine for any name in the private directory.
 func (l *Link) setAside(name string) (kept string, err error) {
-	for i := 1; ; i++ {
-		kept = l.PristineName() + suffixDrifted
-		if i > 1 {
-			kept = fmt.Sprintf("%s.%d", kept, i)
-		}
-		err := l.private.Move("drifted: keep", name, l.private, kept)
-		if !fsys.Exist(err) {
-			return kept, err
-		}
-	}
+	return l.firstFree(l.PristineName()+suffixDrifted, func(kept string) error {
+		return l.private.Move("drifted: keep", name, l.private, kept)
+	})
 }
 
 // belongs reports whether a file of the private directory is named after a copy of name, or is a
-// pristine that was set aside.
+// pristine, or something in the private link's place, that was set aside.
 func belongs(name, file string) bool {
 	const number = len("_001")
-	if strings.HasPrefix(file, name+suffixPristine+suffixDrifted) {
+	if strings.HasPrefix(file, name+suffixPristine+suffixDrifted) || strings.HasPrefix(file, name+suffixDrifted) {
 		return true
 	}
 	return len(file) > len(name)+number && file[:len(name)] == name && file[len(name)] == '_'

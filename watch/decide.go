@@ -23,10 +23,11 @@ const (
 	stepPutBack               // path is gone: put our link there again
 	stepStandDown             // the package is removed: take everything of ours away
 	stepLead                  // the private link leads nowhere, but there are copies
-	stepRenew                 // somebody has written to the pristine: a clone of a copy takes its place
+	stepRenew                 // somebody has written to the pristine or removed it: a clone of a copy takes its place
 	stepUnpublish             // path is ours, but this way of publishing leaves it alone
 	stepRefit                 // path is ours, but in another form than is wanted, or changed
 	stepAccess                // somebody has set mode or owner of our launcher, and so of what it leads to
+	stepMend                  // somebody has changed the private link, or shut the private directory
 )
 
 // observation is what a decision rests on: what was found on disk and what is remembered, at one
@@ -53,6 +54,9 @@ type observation struct {
 	broken  bool   // but that copy is gone
 	spare   int    // the number of a copy that it could lead to; 0 for none
 
+	strayed bool   // the private link does not say what relinkd made it say
+	shut    string // in what the private directory keeps others out; "" when it does not
+
 	exposed error // why somebody else could replace what stands in the directories; nil when nobody can
 
 	fits     bool // our link at path is what is wanted there
@@ -65,6 +69,10 @@ type observation struct {
 
 // leadsNowhere reports whether the private link should lead to another copy at once.
 func (o observation) leadsNowhere() bool { return (!o.had || o.broken) && o.spare > 0 }
+
+// beside reports whether the step is done also while copies are being made: what processes go through does
+// not wait for that.
+func (s step) beside() bool { return s == stepMend || s == stepPutBack }
 
 // decision is what to do and what to tell meanwhile.
 type decision struct {
@@ -79,6 +87,12 @@ type decision struct {
 func decide(o observation) decision {
 	if o.repair != linker.RepairNone {
 		return decision{step: stepRecover, state: Starting, reason: o.repair.String()}
+	}
+	switch {
+	case o.shut != "":
+		return decision{step: stepMend, state: Settling, reason: linker.PrivateDir + " " + o.shut}
+	case o.strayed:
+		return decision{step: stepMend, state: Settling, reason: "the private link was changed by somebody"}
 	}
 	switch o.view.Path.Kind {
 	case linker.Nothing:
@@ -139,6 +153,8 @@ func decideOurs(o observation) decision {
 		return decision{state: Degraded, reason: "the pristine was changed in place, and there is no copy to take its place: install the package again, or relinkd adopt"}
 	case o.leadsNowhere():
 		return decision{step: stepLead, state: Cloning, reason: "the private link leads to no copy"}
+	case o.view.Pristine.Kind != linker.File && o.had && o.spare > 0:
+		return decision{step: stepRenew, state: Cloning, reason: "the pristine is gone"}
 	case o.view.Pristine.Kind != linker.File && !o.complete:
 		return decision{state: Degraded, reason: "the pristine is gone and the copies are not complete: install the package again, or relinkd adopt"}
 	case o.view.Pristine.Kind == linker.File && (!o.sameGen || !o.complete):

@@ -55,7 +55,7 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 				return t.giveUp(err)
 			}
 		}
-		if d.step == stepNone || d.step == stepWait || t.job != nil {
+		if d.step == stepNone || d.step == stepWait || t.job != nil && !d.step.beside() {
 			t.rest(now, d, o)
 			return t.soonest(d.again, t.balance(now))
 		}
@@ -192,6 +192,10 @@ func (t *target) observe(now time.Time) (observation, error) {
 	if o.exposed = fsys.CheckDir(t.dirPath()); o.exposed == nil {
 		o.exposed = t.link.Trusted()
 	}
+	if o.shut, err = t.link.Shut(); err != nil {
+		return o, err
+	}
+	o.strayed = t.strayed(o.view)
 	o.remains = t.remains(o.view)
 	o.had = t.current > 0
 	o.broken = o.had && t.isGone(t.current)
@@ -299,6 +303,8 @@ func (t *target) act(ctx context.Context, d decision, o observation) error {
 		return t.refit(o)
 	case stepAccess:
 		return t.access(o)
+	case stepMend:
+		return t.mendPrivate(o)
 	}
 	return nil
 }

@@ -367,7 +367,8 @@ func (t *target) startFromPristine(ctx context.Context) error {
 	})
 }
 
-// renew sets the pristine aside, to which somebody has written, and puts a clone of a copy in its place.
+// renew sets the pristine aside, to which somebody has written, and puts a clone of a copy in its place;
+// also where somebody has removed it.
 func (t *target) renew(ctx context.Context) error {
 	n := t.spare()
 	f, err := t.link.Dir().Open(pool.CopyName(t.base(), n))
@@ -386,10 +387,13 @@ func (t *target) renew(ctx context.Context) error {
 	}
 	t.spoiled = true // also if what follows is done in part only
 	kept, err := t.link.SetAsidePristine()
-	if err != nil && !fsys.NotExist(err) {
+	gone := fsys.NotExist(err)
+	switch {
+	case gone:
+		t.warn(repair("pristine gone", ""), "%s is gone: a clone of %s takes its place", t.link.Private().Join(t.link.PristineName()), pool.CopyName(t.base(), n))
+	case err != nil:
 		return err
-	}
-	if err == nil {
+	default:
 		t.warn(repair("pristine changed", ""), "%s was changed by somebody: it is kept as %s, and a clone of %s takes its place", t.link.PristineName(), t.link.Private().Join(kept), pool.CopyName(t.base(), n))
 	}
 	if err := pool.CloneAs(ctx, good, t.link.Private(), t.link.PristineName()); err != nil {
@@ -405,7 +409,11 @@ func (t *target) renew(ctx context.Context) error {
 	}
 	t.drop(t.src)
 	t.src, t.spoiled = src, false
-	t.notice = "the pristine was changed by somebody and is a clone of a copy now: restore will put that at path, with a new inode"
+	what := "changed"
+	if gone {
+		what = "removed"
+	}
+	t.notice = fmt.Sprintf("the pristine was %s by somebody and is a clone of a copy now: restore will put that at path, with a new inode", what)
 	return t.save()
 }
 
@@ -438,7 +446,7 @@ func (t *target) bypass() {
 	if t.cfg.Publish != config.PublishNone || t.current == 0 {
 		return
 	}
-	if err := t.link.Bypass(); err != nil {
+	if err := t.moveLink(linker.LinkText(t.base(), 0), t.link.Bypass); err != nil {
 		t.failed(err)
 		return
 	}
@@ -449,7 +457,7 @@ func (t *target) bypass() {
 // point moves the private link without counting it as a rotation. Where an administrator names it, it
 // must be there from the moment on that it is said to be; later on either copy is as good after a crash.
 func (t *target) point(n int) error {
-	if err := t.link.Rotate(n); err != nil {
+	if err := t.moveLink(linker.LinkText(t.base(), n), func() error { return t.link.Rotate(n) }); err != nil {
 		return err
 	}
 	now, before := time.Now(), t.current

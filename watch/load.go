@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
@@ -21,15 +22,18 @@ func (t *target) load() error {
 	if err != nil {
 		return err
 	}
-	if t.link.Private() == nil && view.Path.Kind != linker.Ours {
+	m, merr := t.manifest()
+	if t.link.Private() == nil && view.Path.Kind != linker.Ours && !t.lostPrivate(m) {
 		return nil
 	}
 	if t.current, err = t.link.Current(); err != nil {
 		return err
 	}
-	m, err := t.manifest()
-	if err != nil {
-		t.log.Warn().Err(err).Msg("the manifest is of no use")
+	if t.current > 0 {
+		t.setLinked(view.Private)
+	}
+	if merr != nil {
+		t.log.Warn().Err(merr).Msg("the manifest is of no use")
 	}
 	t.pool = pool.New(t.link.Dir(), t.link.Private(), t.base())
 	numbers := t.existing()
@@ -52,7 +56,8 @@ func (t *target) load() error {
 			return err
 		}
 		numbers = rest
-		if t.src == nil && (len(adopted) > 0 || s.name == t.link.PristineName()) && view.Private != "" {
+		inForce := view.Private != "" || t.cfg.Publish == config.PublishNone && m.SHA256 == src.SHA256()
+		if t.src == nil && (len(adopted) > 0 || s.name == t.link.PristineName()) && inForce {
 			t.src = src
 			t.sinceOf(m, src)
 			continue
@@ -80,6 +85,12 @@ func (t *target) load() error {
 		t.log.Info().Int("copies", t.wanted).Str(FieldGeneration, ShortHash(t.src.SHA256())).Msg("took over the copies that stand")
 	}
 	return nil
+}
+
+// lostPrivate reports whether the private directory, which an administrator has processes go through, is gone
+// while there are copies that the manifest knows.
+func (t *target) lostPrivate(m *pool.Manifest) bool {
+	return t.cfg.Publish == config.PublishNone && len(m.Copies) > 0 && t.knownCopy(m) != 0
 }
 
 // candidate is a file that copies may have been made from.
@@ -170,10 +181,6 @@ func (t *target) fallBack(v linker.View, m *pool.Manifest) error {
 		return err
 	}
 	t.src, t.since = src, time.Now()
-	if !t.spoiled && v.Path.Kind == linker.Ours {
-		t.notice = "the pristine is gone: restore will put a clone of a copy at path, with a new inode"
-		t.warn(repair("pristine gone", ""), "the pristine of %s is gone", t.cfg.Path)
-	}
 	return nil
 }
 
@@ -205,6 +212,7 @@ func (t *target) reload() {
 		t.src.Close()
 	}
 	t.src, t.pool, t.current = nil, nil, 0
+	t.setLinked("")
 }
 
 // isCopy reports whether f has the content of the copies: of the one that the private link leads to.

@@ -117,11 +117,16 @@ func (t *target) steps(d decision, o observation) []string {
 	case stepLead:
 		return []string{fmt.Sprintf("point %s at %s", t.link.PrivateLink(), pool.CopyName(t.base(), o.spare))}
 	case stepRenew:
+		if o.view.Pristine.Kind == linker.Nothing {
+			return []string{fmt.Sprintf("put a clone of %s in the place of %s, which is gone", pool.CopyName(t.base(), o.spare), t.link.PristineName())}
+		}
 		return []string{fmt.Sprintf("keep the changed %s as drifted, and put a clone of %s in its place", t.link.PristineName(), pool.CopyName(t.base(), o.spare))}
 	case stepRefit:
 		return []string{fmt.Sprintf("exchange what stands at %s for a %s to %s", t.cfg.Path, t.form(), t.link.PrivateLink())}
 	case stepAccess:
 		return []string{fmt.Sprintf("apply mode %04o and owner %d:%d, set at %s, to the pristine and all copies", o.view.Path.Info.Perm(), o.view.Path.Info.UID, o.view.Path.Info.GID, t.cfg.Path)}
+	case stepMend:
+		return t.mendSteps(o)
 	case stepUnpublish:
 		return []string{fmt.Sprintf("put the pristine back at %s", t.cfg.Path)}
 	}

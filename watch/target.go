@@ -54,6 +54,7 @@ type target struct {
 	src     *pool.Source // what the copies in force were made from; nil for none
 	since   time.Time    // when that generation was published
 	current int          // number of the copy that the private link leads to, 0 for none
+	linked  string       // what the private link says as far as relinkd knows, "" where it does not
 	wanted  int          // numbers 1 to wanted make up the pool
 
 	released     bool
@@ -267,6 +268,8 @@ func (t *target) watch(ctx context.Context) {
 	}
 	t.install = install.New(install.Options{
 		Packaged: packaged,
+		Private:  linker.PrivateDir,
+		Kept:     []string{filepath.Base(linker.PristinePath(t.cfg.Path))},
 		Path:     t.cfg.Path,
 		Quiet:    t.cfg.Settle.Quiet,
 		Max:      t.cfg.Settle.Max,
@@ -318,6 +321,7 @@ func (t *target) unload() {
 	}
 	t.letGo()
 	t.link, t.pool, t.current, t.dirID, t.cleaned = nil, nil, 0, fsys.ID{}, false
+	t.setLinked("")
 	t.sources, t.spoiled = nil, false
 	clear(t.suspect)
 	clear(t.doubted)

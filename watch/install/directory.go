@@ -41,6 +41,14 @@ func (w *Watcher) Check() error {
 	w.dirs.mu.Lock()
 	defer w.dirs.mu.Unlock() // whoever gets nil finds everything marked
 	renewed, err := w.rewatch()
+	own, ownErr := w.private.watch()
+	if err == nil && ownErr != nil {
+		err = w.deaf(fmt.Errorf("cannot watch %s: %v; try a higher fs.inotify.max_user_instances", w.private.dir, ownErr))
+	} else if err == nil && w.dirs.reason != "" {
+		w.dirs.reason = ""
+		w.log.Info().Str("dir", w.dir).Msg("the install directory is watched again")
+	}
+	renewed = renewed || own
 	if renewed || err != nil {
 		w.mu.Lock()
 		w.touchedAll = true
@@ -78,10 +86,6 @@ func (w *Watcher) rewatch() (renewed bool, err error) {
 	if err != nil {
 		d.id = fsys.ID{}
 		return false, w.deaf(fmt.Errorf("cannot watch %s: %v; until that is mended a change is found by the census only", w.dir, err))
-	}
-	if d.reason != "" {
-		d.reason = ""
-		w.log.Info().Str("dir", w.dir).Msg("the install directory is watched again")
 	}
 	d.id = id
 	return true, nil

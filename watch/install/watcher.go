@@ -36,6 +36,8 @@ type Options struct {
 	Packaged bool          // an earlier run knew that a dpkg package names path; see Watcher.Packaged
 	AdminDir string        // dpkg's database
 	RPMDirs  []string      // directories in which rpm's lock may stand
+	Private  string        // the name of relinkd's own directory beside path; "" for none to be watched
+	Kept     []string      // the names of files in it that others may change, beside the link named like path
 	Log      zerolog.Logger
 }
 
@@ -54,8 +56,9 @@ type Watcher struct {
 	learn  chan struct{}          // capacity 1: find out again which package names path
 	opened chan *fsnotify.Watcher // capacity 1: an inotify instance for Run to read
 
-	dpkg *dpkgList
-	dirs watched
+	dpkg    *dpkgList
+	dirs    watched
+	private private
 
 	mu          sync.Mutex // guards what follows; never held during a call to fsnotify
 	arrival     arrival
@@ -78,6 +81,10 @@ func New(o Options) *Watcher {
 	if o.RPMDirs == nil {
 		o.RPMDirs = DefaultRPMDirs()
 	}
+	own := ""
+	if o.Private != "" {
+		own = filepath.Join(filepath.Dir(o.Path), o.Private)
+	}
 	return &Watcher{
 		path:       o.Path,
 		dir:        filepath.Dir(o.Path),
@@ -95,6 +102,7 @@ func New(o Options) *Watcher {
 		arrival:    arrival{quiet: o.Quiet, max: o.Max},
 		touched:    map[string]struct{}{},
 		touchedAll: true,
+		private:    private{dir: own, link: filepath.Base(o.Path), names: o.Kept, opened: make(chan *fsnotify.Watcher, 1)},
 	}
 }
 
@@ -102,11 +110,13 @@ func New(o Options) *Watcher {
 // inotify that cannot be had, do not end it: Check tells, and tries again.
 func (w *Watcher) Run(ctx context.Context) error {
 	defer w.dirs.close()
+	defer w.private.close()
 	w.Check() // the reason for being deaf is logged there and given again by the next Check
 	close(w.ready)
 
 	var g errgroup.Group
 	g.Go(func() error { w.pump(ctx); return nil })
+	g.Go(func() error { w.pumpPrivate(ctx); return nil })
 	g.Go(func() error { w.keep(ctx); return nil })
 	g.Go(func() error { w.keepLearning(ctx); return nil })
 	return g.Wait()
@@ -180,8 +190,8 @@ func (w *Watcher) keep(ctx context.Context) {
 	}
 }
 
-// event takes note of one event. Names other than path's and the copies' are nobody's business:
-// dpkg's and rpm's temporary files, .relinkd, the neighbours.
+// event takes note of one event. Names other than path's, the copies' and the private directory's are
+// nobody's business: dpkg's and rpm's temporary files, the neighbours.
 func (w *Watcher) event(ev fsnotify.Event, now time.Time) {
 	if ev.Name == w.dir {
 		poke(w.recall)
@@ -195,6 +205,8 @@ func (w *Watcher) event(ev fsnotify.Event, now time.Time) {
 		w.mu.Lock()
 		w.touched[name] = struct{}{}
 		w.mu.Unlock()
+	case ev.Name == w.private.dir:
+		poke(w.recall)
 	default:
 		return
 	}
