@@ -70,8 +70,18 @@ func targetFindings(t *watch.TargetStatus) []Finding {
 	found := func(wrong bool, try, format string, args ...any) {
 		all = append(all, Finding{wrong, t.Name, fmt.Sprintf(format, args...), try})
 	}
+	if t.Unable() {
+		why, try, _ := strings.Cut(t.ExecutesReason, "; try: ")
+		if try == "" {
+			try = "`relinkd plan`; `relinkd restore " + t.Name + "` puts the packaged file back"
+		}
+		found(true, try, "%s", why)
+	}
 	switch t.State {
 	case watch.Degraded:
+		if t.Unable() && t.Reason == t.ExecutesReason {
+			break // told above
+		}
 		try := "`relinkd plan`, and `journalctl -u relinkd` for what led to it"
 		if t.AwaitsManage {
 			try = "relinkd manage " + t.Name
@@ -127,6 +137,12 @@ func Verdict(st *watch.Status) (Health, string) {
 		byState[t.State]++
 	}
 	told := tally(st, byState)
+	for _, t := range st.Targets {
+		if t.Unable() {
+			told = unable(st) + "; " + told
+			break
+		}
+	}
 	switch busy := byState[watch.Starting] + byState[watch.Settling] + byState[watch.Cloning] + byState[watch.Bypassed]; {
 	case wrong == 1:
 		return Attention, "something needs attention; " + told
@@ -140,6 +156,20 @@ func Verdict(st *watch.Status) (Health, string) {
 		return Healthy, "healthy: " + told
 	}
 	return Idle, "nothing is managed: " + told
+}
+
+// unable names the targets that nobody can execute.
+func unable(st *watch.Status) string {
+	var names []string
+	for _, t := range st.Targets {
+		if t.Unable() {
+			names = append(names, t.Name)
+		}
+	}
+	if len(names) == 1 {
+		return names[0] + " does not execute"
+	}
+	return strings.Join(names, ", ") + " do not execute"
 }
 
 // tally counts targets by their states, or names the only one.

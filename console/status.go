@@ -48,6 +48,12 @@ func (s Screen) row(b *strings.Builder, name, format string, args ...any) {
 
 func (s Screen) target(b *strings.Builder, t *watch.TargetStatus, events []watch.Event) {
 	b.WriteString(s.Paint(s.Clean(t.Name), Strong) + ": " + s.Paint(string(t.State), StateTone(t.State)) + "\n")
+	switch {
+	case t.Executes:
+		s.row(b, "executes", "yes")
+	case t.ExecutesReason != "":
+		s.row(b, "executes", "no: %s", t.ExecutesReason)
+	}
 	s.row(b, "path", "%s (publish = %q)", t.Path, t.Publish)
 	if t.Current != "" {
 		s.row(b, "link", "%s %s %s%s", t.PrivateLink, s.Glyphs().Arrow, t.Current, inParens(currentLoad(t)))

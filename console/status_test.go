@@ -48,7 +48,7 @@ var widths = []int{40, 80, 160}
 func imapd(n int) watch.TargetStatus {
 	t := watch.TargetStatus{
 		Name: "imapd", Path: "/usr/lib/cyrus/bin/imapd", PrivateLink: "/usr/lib/cyrus/bin/.relinkd/imapd",
-		Publish: "symlink", State: watch.Steady, Current: "imapd_003", Threshold: 200, Mark: 180, MaxCopies: 240,
+		Publish: "symlink", State: watch.Steady, Executes: true, Current: "imapd_003", Threshold: 200, Mark: 180, MaxCopies: 240,
 		StaleProcesses: 3, SourceProcesses: 1,
 		Rotations: 66, RotationsByReason: watch.RotationsByReason{Threshold: 64, Operator: 2},
 		PeakCopyProcesses: 181, ExecRate: 12.54, EventLatencySeconds: 0.00012,

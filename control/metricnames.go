@@ -14,6 +14,7 @@ const (
 	metricConfigGood      = "relinkd_config_last_reload_successful"
 	metricConfigLoaded    = "relinkd_config_loaded_timestamp_seconds"
 
+	metricExecutes         = "relinkd_path_executes"
 	metricLinkHealthy      = "relinkd_link_healthy"
 	metricState            = "relinkd_target_state"
 	metricCopyProcesses    = "relinkd_copy_processes"
@@ -77,6 +78,7 @@ func metrics() []metric {
 		{metricConfigGood, gauge, nil, "Whether the configuration that was last read was good (1), or an earlier one stays in force (0)."},
 		{metricConfigLoaded, gauge, nil, "When the configuration in force was read."},
 
+		{metricExecutes, gauge, ofTarget(), "Whether an ordinary user can execute path (1), or the private link where publish leaves path alone."},
 		{metricLinkHealthy, gauge, ofTarget(), "Whether the target is steady (1): path leads to copies of one generation."},
 		{metricState, gauge, ofTarget("state"), "Whether the target is in this state (1) or not (0); it is always in one."},
 		{metricCopyProcesses, gauge, ofTarget("copy"), "Processes that run the copy."},

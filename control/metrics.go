@@ -121,6 +121,7 @@ func (s sink) ofDaemon(snap *watch.Snapshot) {
 }
 
 func (s sink) ofTarget(t *watch.TargetStatus, m *watch.Measures) {
+	s.truth(metricExecutes, t.Executes, t.Name)
 	s.truth(metricLinkHealthy, t.State == watch.Steady, t.Name)
 	for _, state := range watch.States() {
 		s.truth(metricState, t.State == state, t.Name, string(state))

@@ -36,7 +36,7 @@ func durations(ms ...int) measured.Histogram {
 // busy is a daemon with so many copies, in which everything that can be told is.
 func busy(copies int) *watch.Snapshot {
 	t := watch.TargetStatus{
-		Name: "imapd", State: watch.Steady, Threshold: 200, Mark: 170, MaxCopies: 240, Saturated: true, Processes: 11, StaleProcesses: 3,
+		Name: "imapd", State: watch.Steady, Executes: true, Threshold: 200, Mark: 170, MaxCopies: 240, Saturated: true, Processes: 11, StaleProcesses: 3,
 		SourceProcesses: 2, PeakCopyProcesses: 181, ExecRate: 12.5, EventLatencySeconds: 0.0005,
 		RotationsByReason: watch.RotationsByReason{Threshold: 64, Interval: 1, Saturated: 3, Operator: 2},
 		Generation:        watch.Generation{SHA256: strings.Repeat("0123456789abcdef", 4), Size: 360224, Since: time.Unix(1700000000, 5e8)},
@@ -99,6 +99,7 @@ func TestMetrics(t *testing.T) {
 		`relinkd_census_duration_seconds_sum 0.012`, `relinkd_census_duration_seconds_count 2`,
 		`relinkd_config_reloads_total{result="failure"} 1`, `relinkd_config_reloads_total{result="success"} 6`,
 		`relinkd_config_last_reload_successful 0`, `relinkd_config_loaded_timestamp_seconds 1.700000001e+09`,
+		`relinkd_path_executes{target="imapd"} 1`, `relinkd_path_executes{target="lmtpd"} 0`,
 		`relinkd_link_healthy{target="imapd"} 1`, `relinkd_link_healthy{target="lmtpd"} 0`,
 		`relinkd_target_state{state="steady",target="imapd"} 1`, `relinkd_target_state{state="degraded",target="imapd"} 0`,
 		`relinkd_target_state{state="released",target="lmtpd"} 1`,

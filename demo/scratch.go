@@ -54,6 +54,9 @@ func (s *scratch) fill() error {
 	if len(s.socket) > maxSocketPath {
 		return fmt.Errorf("cannot put a socket at %s: the path is longer than %d bytes; set TMPDIR to a shorter one", s.socket, maxSocketPath)
 	}
+	if err := os.Chmod(s.root, 0o755); err != nil { // where root alone can pass, no service could execute anything
+		return fmt.Errorf("cannot make a directory for the demonstration: %v", err)
+	}
 	for _, dir := range []string{s.bin, s.state} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return fmt.Errorf("cannot make a directory for the demonstration: %v", err)

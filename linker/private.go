@@ -80,12 +80,17 @@ func (l *Link) KeepStray() (kept string, err error) {
 	if err != nil || stray.ID.IsZero() {
 		return "", err
 	}
-	give := l.private.Move
-	if stray.IsRegular() {
-		give = l.private.Link
-	}
 	return l.firstFree(l.name+suffixDrifted, func(kept string) error {
-		return give("stray: keep", l.name, l.private, kept)
+		if !stray.IsRegular() {
+			return l.private.Move("stray: keep", l.name, l.private, kept)
+		}
+		err := l.private.Link("stray: keep", l.name, l.private, kept)
+		if fsys.Exist(err) {
+			if same, serr := l.sameFile(kept, l.name); same || serr != nil { // kept before a crash
+				return serr
+			}
+		}
+		return err
 	})
 }
 

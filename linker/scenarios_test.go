@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"relinkd/fsys"
@@ -251,6 +252,28 @@ func others() []scenario {
 		{name: "reclaim, a newer file comes", setup: linked, act: reclaim, race: map[string]func(*site){
 			"reclaim: exchange 1": func(s *site) { s.arrive("G") },
 		}},
+		{name: "open the private directory up", setup: func(s *site) {
+			s.published()
+			must(s.t, os.Chmod(filepath.Dir(s.private("")), 0o700))
+		}, act: func(_ *site, l *Link) error {
+			if shut, err := l.Shut(); shut == "" || err != nil {
+				return err
+			}
+			return l.OpenUp()
+		}, rest: func(s *site) {
+			if perm := s.lstat(filepath.Dir(s.private(""))).Perm(); perm != privateMode {
+				s.t.Errorf("the private directory has mode %04o", perm)
+			}
+		}},
+		{name: "keep what is in the private link's place", setup: func(s *site) {
+			s.published()
+			s.put(s.private(""), "L")
+		}, act: func(_ *site, l *Link) error {
+			if _, err := l.KeepStray(); err != nil {
+				return err
+			}
+			return l.Rotate(1)
+		}, rest: isOurs},
 		{name: "change the form", setup: func(s *site) { s.other().published() }, act: renew, rest: isOurs},
 		{name: "change the form, a newer file comes", setup: func(s *site) { s.other().published() }, act: renew, race: map[string]func(*site){
 			"reclaim: exchange 1": func(s *site) { s.arrive("G") },

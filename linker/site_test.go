@@ -268,7 +268,7 @@ func (s *site) rested(private ...string) {
 		s.t.Errorf("the install directory holds %q, want %q", names, want)
 	}
 	if private == nil {
-		private = []string{target, target + suffixPristine, target + suffixPrevious}
+		private = []string{target, target + suffixPristine, target + suffixPrevious, target + suffixDrifted}
 	}
 	for _, name := range s.names(filepath.Join(s.dir, PrivateDir)) {
 		if !slices.Contains(private, name) && !strings.HasPrefix(name, target+suffixGeneration) {

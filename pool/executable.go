@@ -14,6 +14,10 @@ import (
 // kernel refuses the unknown flag with EINVAL.
 const atExecveCheck = 0x10000
 
+// stNosymfollow is ST_NOSYMFOLLOW of linux/statfs.h, of a file system on which no symbolic link is
+// followed; since Linux 5.10.
+const stNosymfollow = 0x2000
+
 // Executable asks whether the kernel would execute the staged copies (DESIGN.md §5, step 4); nil
 // when it would. They are alike in all that matters for the answer, so the first one is asked for.
 // It never executes anything.
@@ -34,9 +38,11 @@ func (s *Staged) Executable() error {
 func Executable(f *os.File) error {
 	err := execveCheck(f)
 	switch {
+	case mounted(f, stNosymfollow):
+		return fmt.Errorf("cannot execute %s by a link: its file system is mounted nosymfollow; mount it without that option", f.Name())
 	case err == nil:
 		return nil
-	case (err == unix.EACCES || err == unix.EINVAL) && mountedNoexec(f):
+	case (err == unix.EACCES || err == unix.EINVAL) && mounted(f, unix.ST_NOEXEC):
 		return fmt.Errorf("cannot execute %s: its file system is mounted noexec; mount it without that option", f.Name())
 	case err == unix.EINVAL:
 		return nil
@@ -57,9 +63,10 @@ func ExecveCheck() bool {
 	return execveCheck(f) == nil
 }
 
-func mountedNoexec(f *os.File) bool {
+// mounted reports whether the file system of f is mounted with the option flag of statfs(2).
+func mounted(f *os.File, flag int64) bool {
 	var st unix.Statfs_t
-	return unix.Fstatfs(int(f.Fd()), &st) == nil && st.Flags&unix.ST_NOEXEC != 0
+	return unix.Fstatfs(int(f.Fd()), &st) == nil && int64(st.Flags)&flag != 0
 }
 
 // execveCheck is execveat(f, "", {name}, {}, AT_EMPTY_PATH | AT_EXECVE_CHECK).

@@ -57,6 +57,7 @@ type observation struct {
 	strayed bool   // the private link does not say what relinkd made it say
 	shut    string // in what the private directory keeps others out; "" when it does not
 
+	unable  error // why no ordinary user can execute what services do; nil when one can
 	exposed error // why somebody else could replace what stands in the directories; nil when nobody can
 
 	fits     bool // our link at path is what is wanted there
@@ -182,6 +183,9 @@ func decideAlias(o observation) decision {
 // decideSteady is for a target of which all is as it should be. Where others could change that it goes
 // on as it is, since taking path away would harm more.
 func decideSteady(o observation) decision {
+	if o.unable != nil {
+		return decision{state: Degraded, reason: o.unable.Error()}
+	}
 	if o.exposed != nil {
 		return decision{state: Degraded, reason: o.exposed.Error()}
 	}

@@ -66,6 +66,12 @@ func TestDecide(t *testing.T) {
 		{"ours: the pristine was written to, no copy", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, spoiled: true}, stepNone, Degraded},
 		{"ours: sidecar", observation{publish: none, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true}, stepUnpublish, Starting},
 
+		{"ours: the pristine is gone", observation{publish: symlink, view: at(linker.Ours), had: true, complete: true, spare: 1}, stepRenew, Cloning},
+		{"ours: the private link was changed", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true, sameGen: true, fits: true, strayed: true}, stepMend, Settling},
+		{"ours: the private directory is shut", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true, sameGen: true, fits: true, shut: "has mode 0700"}, stepMend, Settling},
+		{"ours: nobody can execute it", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true, sameGen: true, fits: true, unable: never}, stepNone, Degraded},
+		{"file: nobody can execute the private link, sidecar", observation{publish: none, view: at(linker.File), had: true, known: true, complete: true, unable: never}, stepNone, Degraded},
+
 		{"file: new", observation{publish: symlink, view: at(linker.File)}, stepMakeFrom, Cloning},
 		{"file: new, sidecar", observation{publish: none, view: at(linker.File)}, stepMakeFrom, Cloning},
 		{"file: cloned, not published", observation{publish: symlink, view: at(linker.File), known: true, complete: true}, stepMakeFrom, Cloning},
@@ -126,6 +132,8 @@ func TestDecideAlways(t *testing.T) {
 		func(o *observation) { o.spoiled = true },
 		func(o *observation) { o.fits = true },
 		func(o *observation) { o.changed = true },
+		func(o *observation) { o.strayed = true },
+		func(o *observation) { o.unable = errors.New("it does not execute") },
 	}
 	for kind := linker.Nothing; kind <= linker.Other; kind++ {
 		for _, publish := range []config.Publish{config.PublishLauncher, config.PublishNone} { // a symbolic link is as good as a launcher
@@ -164,7 +172,8 @@ func rule(o observation, d decision) string {
 		only(stepUnwind, kind == linker.Ours && o.view.Previous.Kind == linker.File),
 		only(stepRemake, (kind == linker.Ours || kind == linker.Nothing && !o.had) && o.view.Pristine.Kind == linker.File),
 		only(stepLead, o.spare > 0),
-		only(stepRenew, kind == linker.Ours && !none && o.spoiled && o.spare > 0),
+		only(stepRenew, kind == linker.Ours && !none && (o.spoiled || o.had && o.view.Pristine.Kind != linker.File) && o.spare > 0),
+		only(stepMend, o.strayed || o.shut != ""),
 		only(stepStandDown, kind == linker.Nothing || kind == linker.Ours && o.removed != ""),
 	} {
 		if broken != "" {
@@ -178,6 +187,10 @@ func rule(o observation, d decision) string {
 		return "no reason"
 	case d.state == Degraded && d.step != stepNone:
 		return "degraded, and something is done"
+	case o.strayed && d.step != stepMend && o.repair == linker.RepairNone:
+		return "the private link stays as somebody has made it"
+	case o.unable != nil && d.step == stepNone && d.state == Steady:
+		return "steady, and it does not execute"
 	case d.state == Steady && kind != linker.Ours && kind != linker.File && d.step != stepReclaim:
 		return "steady, but path leads to nothing of ours"
 	case d.step == stepWait && d.again <= 0:

@@ -82,9 +82,9 @@ func TestModeThroughPath(t *testing.T) {
 	s.install("1")
 	d := s.start()
 	d.steady("1")
-	must(t, os.Chmod(s.path, 0o750))
+	must(t, os.Chmod(s.path, 0o751))
 	for _, path := range []string{s.copy(1), s.copy(2), s.copy(3), s.pristine()} {
-		eventually(t, path+" has the mode", func() bool { return lstat(t, path).Perm() == 0o750 })
+		eventually(t, path+" has the mode", func() bool { return lstat(t, path).Perm() == 0o751 })
 	}
 	inodes := d.steady("1").Copies
 	d.stop()
@@ -96,7 +96,7 @@ func TestModeThroughPath(t *testing.T) {
 	}
 	r, err := d.Restore(context.Background(), name, false)
 	must(t, err)
-	if s.plain("1", 0); lstat(t, s.path).Perm() != 0o750 {
+	if s.plain("1", 0); lstat(t, s.path).Perm() != 0o751 {
 		t.Errorf("the restored file has lost its mode: %+v", r)
 	}
 }

@@ -21,7 +21,7 @@ import (
 // events only make it run sooner. It returns after how long it wants to run again at the latest; 0
 // leaves that to the next event.
 func (t *target) ensure(ctx context.Context) time.Duration {
-	t.atRest, t.awaits = false, false
+	t.atRest, t.awaits, t.exec.looked = false, false, false
 	if !t.active {
 		return 0
 	}
@@ -59,6 +59,7 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 			t.rest(now, d, o)
 			return t.soonest(d.again, t.balance(now))
 		}
+		t.exec.looked = false
 		if err := t.act(ctx, d, o); err != nil {
 			return t.giveUp(err)
 		}
@@ -196,6 +197,7 @@ func (t *target) observe(now time.Time) (observation, error) {
 		return o, err
 	}
 	o.strayed = t.strayed(o.view)
+	o.unable = t.checkExecutes()
 	o.remains = t.remains(o.view)
 	o.had = t.current > 0
 	o.broken = o.had && t.isGone(t.current)

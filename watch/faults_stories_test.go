@@ -300,11 +300,11 @@ func copyStories() []story {
 			must(r.t, os.Remove(r.copy(1)))
 			must(r.t, os.Remove(r.copy(3)))
 		}},
-		{name: "mode through path", publish: waysOurs, world: func(r *rehearsal) { must(r.t, os.Chmod(r.path, 0o750)) },
-			done: func(s *site, _ TargetStatus) bool { return lstat(s.t, s.copy(3)).Perm() == 0o750 }},
+		{name: "mode through path", publish: waysOurs, world: func(r *rehearsal) { must(r.t, os.Chmod(r.path, 0o751)) },
+			done: func(s *site, _ TargetStatus) bool { return lstat(s.t, s.copy(3)).Perm() == 0o751 }},
 		{name: "mode of the packaged file", publish: onlyOther,
-			world: func(r *rehearsal) { must(r.t, os.Chmod(r.path, 0o750)) },
-			done:  func(s *site, _ TargetStatus) bool { return lstat(s.t, s.copy(1)).Perm() == 0o750 }},
+			world: func(r *rehearsal) { must(r.t, os.Chmod(r.path, 0o751)) },
+			done:  func(s *site, _ TargetStatus) bool { return lstat(s.t, s.copy(1)).Perm() == 0o751 }},
 	}
 }
 
@@ -379,6 +379,8 @@ func leftStories() []story {
 		{name: "an unfinished copy is in the way", world: upgrades, script: racing(race{"clone: create", 1, "litter", "imapd_001.new"})},
 		{name: "an unfinished manifest is in the way", world: upgrades, script: racing(race{"manifest: create", 1, "litter the state", "imapd.json.new"})},
 		{name: "the manifest cannot be written", world: upgrades, script: racing(race{"manifest: write", 1, "fail", ""})},
+		{name: "the private directory is shut", absent: true, setup: func(s *site) { must(s.t, os.Chmod(s.private(""), 0o700)) }},
+		{name: "a file is in the private link's place", setup: func(s *site) { must(s.t, writeStandin(s.privateLink(), "1")) }},
 		{name: "all but the pristine is gone", publish: waysOurs, absent: true, setup: func(s *site) {
 			for _, path := range []string{s.path, s.copy(1), s.copy(2), s.copy(3), s.privateLink()} {
 				must(s.t, os.Remove(path))

@@ -76,7 +76,7 @@ func TestModeOfLauncher(t *testing.T) {
 	t.Parallel()
 	s, d := launching(t)
 	copies := lstat(t, s.copy(1)).ID
-	for _, mode := range []uint32{0o750, 0o4755, 0o755} {
+	for _, mode := range []uint32{0o751, 0o4755, 0o755} {
 		must(t, unix.Chmod(s.path, mode))
 		eventually(t, "all have the mode", func() bool {
 			for _, path := range []string{s.pristine(), s.copy(1), s.copy(2), s.copy(3)} {

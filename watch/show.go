@@ -30,6 +30,8 @@ func (t *target) show() {
 			State:               t.status,
 			Reason:              t.reason,
 			AwaitsManage:        t.awaits,
+			Executes:            t.exec.ok,
+			ExecutesReason:      t.exec.reason,
 			Threshold:           t.cfg.Threshold,
 			Mark:                t.mark,
 			MaxCopies:           t.cfg.MaxCopies,

@@ -22,6 +22,7 @@ import (
 
 	"relinkd/config"
 	"relinkd/fsys"
+	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
 	"relinkd/linker"
 	"relinkd/linker/launcher"
@@ -69,6 +70,7 @@ func newSiteIn(t testing.TB, root string, edit ...func(*config.Target)) *site {
 	for _, dir := range []string{root, s.dir} { // whatever the umask
 		must(t, os.Chmod(dir, 0o755))
 	}
+	fstest.Passable(t, s.dir)
 	s.cfg = &config.Config{
 		Targets: []config.Target{s.target(name, edit...)},
 		Census:  config.Census{Interval: time.Minute, Events: config.EventsAuto, Verify: time.Hour},

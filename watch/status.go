@@ -47,8 +47,10 @@ type TargetStatus struct {
 	Publish             string            `json:"publish"`
 	State               State             `json:"state"`
 	Reason              string            `json:"reason"`
-	AwaitsManage        bool              `json:"awaits_manage"` // nothing is done until relinkd manage
-	Current             string            `json:"current"`       // the copy's file name, "" when there is none
+	AwaitsManage        bool              `json:"awaits_manage"`   // nothing is done until relinkd manage
+	Executes            bool              `json:"executes"`        // an ordinary user can execute path, or the private link where path is left alone
+	ExecutesReason      string            `json:"executes_reason"` // why not; "" when it executes
+	Current             string            `json:"current"`         // the copy's file name, "" when there is none
 	Threshold           int               `json:"threshold"`
 	Mark                int               `json:"mark"`
 	MaxCopies           int               `json:"max_copies"`
@@ -63,6 +65,11 @@ type TargetStatus struct {
 	EventLatencySeconds float64           `json:"event_latency_seconds"`
 	Generation          Generation        `json:"generation"`
 	Copies              []CopyStatus      `json:"copies"`
+}
+
+// Unable reports whether the target is to be executed and no ordinary user can.
+func (t *TargetStatus) Unable() bool {
+	return !t.Executes && t.ExecutesReason != "" && t.State != Absent && t.State != Released
 }
 
 // RotationsByReason counts rotations by what asked for them.

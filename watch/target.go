@@ -64,6 +64,7 @@ type target struct {
 	job          *job
 	verifying    *verification // the check of all copies that is under way
 	working      int           // pieces of work off the loop whose results are still to come
+	exec         execution
 	status       State
 	reason       string
 	awaits       bool   // relinkd manage would go on
@@ -190,7 +191,8 @@ func (t *target) run(ctx context.Context, active bool) error {
 		if countsOnly && t.atRest {
 			due = sooner(due, t.steer(time.Now()))
 		} else {
-			due = sooner(time.Time{}, t.soonest(t.ensure(ctx), t.glance()))
+			again := t.ensure(ctx)
+			due = sooner(time.Time{}, t.soonest(again, t.tellExecutes(time.Now()), t.glance()))
 		}
 		if t.summary.over(time.Now()) {
 			t.sumUp()

@@ -323,8 +323,8 @@ func TestPlanChangesNothing(t *testing.T) {
 		{"mode set on a launcher", func(s *site) {
 			s.retarget(func(c *config.Target) { c.Publish = config.PublishLauncher })
 			managed(s)
-			must(s.t, os.Chmod(s.path, 0o750))
-		}, []string{"apply mode 0750"}, ""},
+			must(s.t, os.Chmod(s.path, 0o751))
+		}, []string{"apply mode 0751"}, ""},
 		{"hand-made", func(s *site) { must(s.t, os.Remove(s.path)); s.handmade(1, "1", "1") }, nil, "relinkd manage"},
 		{"foreign", func(s *site) { must(s.t, os.WriteFile(s.copy(1), nil, 0o644)) }, nil, "imapd_001"},
 		{"a directory", func(s *site) { must(s.t, os.Remove(s.path)); must(s.t, os.Mkdir(s.path, 0o755)) }, nil, "not a regular file"},

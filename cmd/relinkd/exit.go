@@ -27,7 +27,7 @@ func exits() []manual.Exit {
 		{Code: exitFine, Meaning: "fine"},
 		{Code: exitFailed, Meaning: "failed"},
 		{Code: exitUsage, Meaning: "wrong usage of the command line"},
-		{Code: exitFound, Meaning: "a check found something: plan has changes, verify has problems, doctor has something to do"},
+		{Code: exitFound, Meaning: "a check found something: plan has changes, verify has problems, doctor has something to do, status tells of what does not execute"},
 		{Code: exitNoDaemon, Meaning: "no relinkd is running"},
 		{Code: exitRestart, Meaning: "run cannot go on in this process: start it anew"},
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
 )
 
@@ -23,7 +24,7 @@ func TestManageAsks(t *testing.T) {
 		{"Yes\r", "leads to 3 copies", true},
 	} {
 		t.Run(fmt.Sprintf("%q", test.typed), func(t *testing.T) {
-			dir := t.TempDir()
+			dir := fstest.Passable(t, t.TempDir())
 			bin := mkdir(t, dir, "bin")
 			if err := standin.Write(bin+"/imapd", "1"); err != nil {
 				t.Fatal(err)

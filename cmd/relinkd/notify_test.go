@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
+	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
 	"relinkd/watch"
 )
@@ -153,7 +154,7 @@ func TestManagerHearsOfAReload(t *testing.T) {
 
 // The whole daemon, as a unit with Type=notify-reload sees it.
 func TestDaemonTellsItsManager(t *testing.T) {
-	dir := t.TempDir()
+	dir := fstest.Passable(t, t.TempDir())
 	bin := filepath.Join(dir, "bin")
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"relinkd/control"
+	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
 	"relinkd/watch"
 )
@@ -144,7 +145,7 @@ func newTopSite(t *testing.T, group string) *topSite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := fstest.Passable(t, t.TempDir())
 	for _, path := range []string{dir, program} {
 		if group == "" {
 			break // there is no other user

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
 )
 
@@ -28,7 +29,7 @@ type site struct {
 // one copy are reason to move on.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	root := t.TempDir()
+	root := fstest.Passable(t, t.TempDir())
 	s := &site{
 		t: t, program: filepath.Join(root, "relinkd"), config: filepath.Join(root, "relinkd.toml"),
 		path: filepath.Join(root, "bin", "imapd"), address: freeAddress(t),

@@ -24,7 +24,7 @@ func Each(t *testing.T, fn func(t *testing.T, dir string)) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Log("not root: tried on the scratch directory's own file system only; left out ext4, xfs, btrfs, tmpfs and overlayfs mounts")
-		t.Run("scratch", func(t *testing.T) { fn(t, withPackaged(t, directory(t, t.TempDir()))) })
+		t.Run("scratch", func(t *testing.T) { fn(t, withPackaged(t, directory(t, Passable(t, t.TempDir())))) })
 		return
 	}
 	for _, kind := range []struct {

@@ -15,7 +15,7 @@ import (
 // ext4 returns an empty directory on ext4: the scratch directory's where that is ext4.
 func ext4(t testing.TB) string {
 	t.Helper()
-	scratch := t.TempDir()
+	scratch := Passable(t, t.TempDir())
 	var st unix.Statfs_t
 	if err := unix.Statfs(scratch, &st); err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func disk(t testing.TB, size int64, pkg, mkfs string, args ...string) *Disk {
 		t.Fatal(err)
 	}
 	run(t, mkfs, append(args, file)...)
-	point := t.TempDir()
+	point := Passable(t, t.TempDir())
 	// Another process may take the loop device between mount(8)'s search and its use of it.
 	const tries = 5
 	for try := 1; ; try++ {
@@ -72,7 +72,7 @@ func tmpfs(t testing.TB, flags uintptr, bytes int64) string {
 	if bytes > 0 {
 		options += fmt.Sprintf(",size=%d", bytes)
 	}
-	point := t.TempDir()
+	point := Passable(t, t.TempDir())
 	if err := unix.Mount("fstest", point, "tmpfs", flags, options); err != nil {
 		t.Fatalf("mount tmpfs: %v", err)
 	}
@@ -91,7 +91,7 @@ func overlay(t *testing.T) string {
 		}
 	}
 	dir := withPackaged(t, directory(t, lower))
-	point := t.TempDir()
+	point := Passable(t, t.TempDir())
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", lower, upper, work)
 	if err := unix.Mount("fstest", point, "overlay", 0, options); err != nil {
 		t.Fatalf("mount overlayfs with %s: %v", options, err)

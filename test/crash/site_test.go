@@ -123,7 +123,7 @@ func scratch(t *testing.T) string {
 	if os.Geteuid() == 0 {
 		return fstest.Small(t, 64<<20)
 	}
-	return t.TempDir()
+	return fstest.Passable(t, t.TempDir())
 }
 
 func (s *site) config() string          { return filepath.Join(s.dir, "relinkd.toml") }

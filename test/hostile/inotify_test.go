@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"relinkd/internal/faults"
+	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
 	"relinkd/watch"
 )
@@ -34,7 +35,7 @@ func TestInotifyLimitReached(t *testing.T) {
 	}
 	for knob, says := range limits {
 		t.Run(knob, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := fstest.Passable(t, t.TempDir())
 			binary, path, config := filepath.Join(dir, "relinkd"), filepath.Join(dir, "bin", "imapd"), filepath.Join(dir, "relinkd.toml")
 			if out, err := exec.Command("go", "build", "-o", binary, "relinkd/cmd/relinkd").CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)

@@ -14,6 +14,7 @@ import (
 
 	"relinkd/config"
 	"relinkd/control"
+	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
 	"relinkd/watch"
 )
@@ -44,7 +45,7 @@ type site struct {
 // newSite says where everything is, and makes nothing on the disk yet.
 func newSite(t *testing.T, relinkd string, publish config.Publish) *site {
 	t.Helper()
-	dir := t.TempDir()
+	dir := fstest.Passable(t, t.TempDir())
 	socket := filepath.Join(dir, "socket")
 	s := &site{
 		t: t, relinkd: []string{relinkd}, publish: publish, point: filepath.Join(dir, "mnt"),

@@ -48,7 +48,7 @@ func (w *Watcher) Check() error {
 		w.dirs.reason = ""
 		w.log.Info().Str("dir", w.dir).Msg("the install directory is watched again")
 	}
-	renewed = renewed || own
+	renewed = renewed || own && w.private.isOurs()
 	if renewed || err != nil {
 		w.mu.Lock()
 		w.touchedAll = true

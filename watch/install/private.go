@@ -110,23 +110,30 @@ func (w *Watcher) pumpPrivate(ctx context.Context) {
 	}
 }
 
+// isOurs reports whether relinkd has a link there, so that what happens to it matters.
+func (p *private) isOurs() bool {
+	want := p.wants.Load()
+	return want != nil && *want != (wanted{})
+}
+
 // isNews reports whether an event about the file path is of what somebody else did. What relinkd itself
-// makes and moves there is none: of the link, its text tells.
+// makes and moves there is none: of the link, its text tells; and before there is a link, or when there is
+// none any more, relinkd alone makes and removes what is there.
 func (p *private) isNews(path string) bool {
-	if path == p.dir {
-		return true
-	}
-	name := filepath.Base(path)
-	if name != p.link {
-		return slices.Contains(p.names, name)
-	}
 	for range 3 {
-		before := p.wants.Load()
+		want := p.wants.Load()
+		if !p.isOurs() {
+			return false
+		}
+		name := filepath.Base(path)
+		if path == p.dir || name != p.link {
+			return path == p.dir || slices.Contains(p.names, name)
+		}
 		text, err := os.Readlink(path)
-		if p.wants.Load() != before {
+		if p.wants.Load() != want {
 			continue // it is being moved at this very moment
 		}
-		return err != nil || before == nil || text != before[0] && text != before[1]
+		return err != nil || text != want[0] && text != want[1]
 	}
 	return false // it is moved again and again, and each of these moves is an event
 }
