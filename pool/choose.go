@@ -37,14 +37,24 @@ type View struct {
 	Loads []Load
 
 	Current       int           // the copy that the private link leads to; 0 when it leads to none
-	Latency       time.Duration // from a process's start to our knowing of it
+	Latency       time.Duration // from a process's start to our knowing of it, the longest lately
 	Rate          float64       // processes started a second
+	Surge         int           // the most processes that have started within a LatencyFloor lately
+	RateUnknown   bool          // it is not known yet how fast processes start: Rate and Surge may be too low
 	SinceRotation time.Duration // since the private link was last changed
 
-	// NoGrowth is set while a copy is being made, and for a while after one could not be made: the
-	// pool must do with what it has, or the threshold would fall to a full disk.
-	NoGrowth bool
+	GrowthTime time.Duration // making a copy takes so long
+	NoGrowth   bool          // no copies are asked for now: some are being made, or could not be made a moment ago
+	CannotGrow bool          // none could be made the last time, as the disk is full, say: the pool must do with what it has
 }
+
+// LatencyFloor is the least time that a process is reckoned to start unseen: news that has come within
+// microseconds so far may take as long the next time, as the processor and the disk are others' too.
+const LatencyFloor = 10 * time.Millisecond
+
+// unmeasured is how many processes are reckoned to start within a LatencyFloor while nothing is known of
+// that: 2,500 a second, as many as two cores start of a small program while the daemon runs beside it.
+const unmeasured = 25
 
 // Action is what Choose wants done.
 type Action int
@@ -53,7 +63,6 @@ type Action int
 const (
 	Stay   Action = iota // leave the private link
 	Rotate               // point it at the copy Decision.To
-	Grow                 // make the copy Decision.To, then rotate to it
 )
 
 // Reason says what asked for an action, in the words of the status document.
@@ -72,18 +81,39 @@ type Decision struct {
 	To        int    // the number of a copy; 0 with Stay
 	Reason    Reason // empty with Stay
 	Mark      int    // processes; 0 with RotationInterval, which knows none
-	Saturated bool   // the mark is reached, no copy has room enough, and MaxCopies are there
+	Unseen    int    // processes that may start before the next decision; 0 with RotationInterval
+	Saturated bool   // the mark is reached, no copy has room enough, and no more can be made
+
+	// Grow is the numbers of copies to make now, whatever Action is, so that they are there when they are
+	// needed.
+	Grow []int
+
+	// Holds says that the threshold holds if no more than Unseen processes start before the next decision,
+	// this one carried out. It is never so with RotationInterval, which looks at no count.
+	Holds bool
 
 	// Next is the number of processes on the current copy at which to ask again without waiting, for
 	// a decision to stay; 0 when more of them change nothing.
 	Next int
+	// Most is, in the same way, the number of them and of those that have started within the LatencyFloor
+	// just then: a surge that was not foreseen.
+	Most int
 }
 
-// Mark is the number of processes on the current copy at which a rotation is due. It lies below
-// the threshold by the processes that start, at rate a second, before we know of them; never
-// below 1.
-func Mark(p Policy, latency time.Duration, rate float64) int {
-	return max(1, min(p.share(), limit(p, latency, rate)))
+// Mark is the number of processes on the current copy at which a rotation is due: a share of the threshold,
+// or less where more may start before we know of them than lie between that and the threshold; never below 1.
+func Mark(p Policy, v View) int { return max(1, min(p.share(), limit(p, v))) }
+
+// Unseen is how many processes may start before we know of them, and act: within the LatencyFloor as many as
+// ever did lately, and what comes at the measured rate in the time that news has taken beyond that. While
+// nothing is measured it is taken high, but for no more than half of the threshold.
+func Unseen(p Policy, v View) int {
+	unseen := max(float64(v.Surge), math.Ceil(v.Rate*LatencyFloor.Seconds()))
+	unseen = math.Ceil(unseen + v.Rate*max(0, v.Latency-LatencyFloor).Seconds())
+	if v.RateUnknown {
+		unseen = max(unseen, float64(min(unmeasured, p.Threshold/2)))
+	}
+	return int(min(unseen, math.MaxInt32))
 }
 
 // share is the part of the threshold at which a rotation is due while nothing is unseen.
@@ -94,13 +124,7 @@ func (p Policy) share() int {
 
 // limit is the number of processes from which on a copy may pass the threshold before the next
 // decision.
-func limit(p Policy, latency time.Duration, rate float64) int {
-	unseen := math.Ceil(latency.Seconds() * rate)
-	if unseen >= float64(p.Threshold) {
-		return 1
-	}
-	return max(1, p.Threshold-int(unseen))
-}
+func limit(p Policy, v View) int { return max(1, p.Threshold-Unseen(p, v)) }
 
 // Choose decides where the private link should lead. It is a pure function: the same view gives
 // the same decision, and once a decision to rotate is carried out the answer is to stay.
@@ -108,21 +132,34 @@ func limit(p Policy, latency time.Duration, rate float64) int {
 //  1. The current copy is under the mark: stay.
 //  2. Else take the least loaded other copy, ties to the next number after the current one. Its
 //     room below the mark is at least a tenth of the mark: rotate.
-//  3. Else grow by one copy and rotate to it. But not while some copy is not half as full as it
-//     should get: then late news has lowered the mark, to which one more copy is no answer; rotate
-//     to the least loaded if that is lower.
+//  3. Else some copy is not half as full as it should get: late news has lowered the mark, to which
+//     more copies are no answer; rotate to the least loaded if that is lower.
 //  4. Else rotate to the least loaded copy only if it is 5 % of the threshold lower and the
 //     minimum dwell has passed, for a rotation has a price: it retires all waiting workers.
 //     A current copy that may pass the threshold before the next decision does not wait for that:
 //     whatever a rotation costs, the threshold holds as long as some copy has room.
+//
+// Whatever it decides, copies are made in good time before there is no room on any: see reserve.
 func Choose(p Policy, v View) Decision {
 	if p.Rotation == RotationInterval {
 		return next(p, v)
 	}
-	d := Decision{Mark: Mark(p, v.Latency, v.Rate)}
+	d := choose(p, v)
+	d.Grow = reserve(p, v, d.Mark)
+	load, isThere := load(v)
+	if d.Action == Rotate {
+		load, isThere = loadOf(v, d.To)
+	}
+	d.Holds = isThere && load+d.Unseen <= p.Threshold
+	return d
+}
+
+// choose is Choose but for what it says of growth and of the threshold.
+func choose(p Policy, v View) Decision {
+	d := Decision{Mark: Mark(p, v), Unseen: Unseen(p, v)}
 	current, isThere := load(v)
 	if isThere && current < d.Mark { // 1
-		d.Next = d.Mark
+		d.Next, d.Most = d.Mark, p.Threshold
 		return d
 	}
 	least, found := leastLoaded(v)
@@ -136,14 +173,7 @@ func Choose(p Policy, v View) Decision {
 		}
 		return d.rotate(least.Number, ReasonThreshold)
 	}
-	if len(v.Loads) < min(p.MaxCopies, MaxCopies) {
-		if !v.NoGrowth {
-			d.Action, d.To, d.Reason = Grow, freeNumber(v.Loads), ReasonThreshold
-			return d
-		}
-	} else {
-		d.Saturated = true
-	}
+	d.Saturated = v.CannotGrow || mayGrow(p, v) == 0
 	if !found { // 4
 		return d
 	}
@@ -152,18 +182,52 @@ func Choose(p Policy, v View) Decision {
 	}
 	gain := current - least.Processes
 	worthIt := 20*gain >= p.Threshold && v.SinceRotation >= p.MinDwell
-	hard := limit(p, v.Latency, v.Rate)
+	hard := limit(p, v)
 	mustLeave := current >= hard && least.Processes < p.Threshold
 	if gain > 0 && (worthIt || mustLeave) {
 		return d.rotate(least.Number, ReasonSaturated)
 	}
 	switch {
 	case current < hard:
-		d.Next = hard
+		d.Next, d.Most = hard, p.Threshold
 	case least.Processes < p.Threshold:
 		d.Next = current + 1
 	}
 	return d
+}
+
+// mayGrow is how many more copies there may be.
+func mayGrow(p Policy, v View) int { return max(0, min(p.MaxCopies, MaxCopies)-len(v.Loads)) }
+
+// growAtOnce is how many copies are made at a time at the most.
+const growAtOnce = 16
+
+// reserve is the numbers of the copies to make now, so that there is room for all processes that start until
+// they are made. That is reckoned to take twice as long as it did, for the disk is others' too, and one
+// process is always to find room.
+//
+// A copy has room until it is at the mark, but at least until it is half as full as it should get: a mark
+// that late news has lowered for a while is no reason to grow. Nor is a pool that nothing runs.
+func reserve(p Policy, v View, mark int) []int {
+	may := min(mayGrow(p, v), growAtOnce)
+	if v.NoGrowth || may == 0 {
+		return nil
+	}
+	full := max(mark, (p.share()+1)/2)
+	room, idle := 0, len(v.Loads) > 0
+	for _, l := range v.Loads {
+		idle = idle && l.Processes == 0
+		// Less than a tenth is no room, but on the copy that is filled up just now.
+		if left := full - l.Processes; left > 0 && (10*left >= full || l.Number == v.Current) {
+			room += left
+		}
+	}
+	until := math.Ceil(v.Rate * 2 * v.GrowthTime.Seconds())
+	needed := int(min(max(1, until, float64(v.Surge)), math.MaxInt32))
+	if idle || room > needed {
+		return nil
+	}
+	return freeNumbers(v.Loads, min(may, (needed-room)/full+1))
 }
 
 // next is Choose by the clock: the next number in turn when the interval has passed. It looks at
@@ -184,9 +248,12 @@ func (d Decision) rotate(to int, why Reason) Decision {
 }
 
 // load is the number of processes on the current copy; false when that is none of v.Loads.
-func load(v View) (int, bool) {
+func load(v View) (int, bool) { return loadOf(v, v.Current) }
+
+// loadOf is the number of processes on copy n; false when that is none of v.Loads.
+func loadOf(v View, n int) (int, bool) {
 	for _, l := range v.Loads {
-		if l.Number == v.Current {
+		if l.Number == n {
 			return l.Processes, true
 		}
 	}
@@ -227,13 +294,15 @@ func inTurn(v View) func(yield func(Load) bool) {
 	}
 }
 
-// freeNumber is the lowest number that none of loads has.
-func freeNumber(loads []Load) int {
-	n := 1
-	for _, l := range loads {
-		if l.Number == n {
-			n++
+// freeNumbers is the lowest n numbers that none of loads has.
+func freeNumbers(loads []Load, n int) []int {
+	var free []int
+	for number := 1; len(free) < n; number++ {
+		if len(loads) > 0 && loads[0].Number == number {
+			loads = loads[1:]
+			continue
 		}
+		free = append(free, number)
 	}
-	return n
+	return free
 }

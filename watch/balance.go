@@ -32,30 +32,37 @@ func (t *target) balance(now time.Time) time.Duration {
 // grows the pool, and removes what no process runs any more. It returns as balance does.
 func (t *target) steer(now time.Time) time.Duration {
 	counts := t.follower.Counts()
-	loads := t.loads(counts)
+	loads := slices.DeleteFunc(t.loads(counts), func(l pool.Load) bool { return !counts.Known(t.owned(l.Number).Info.ID) })
 	for _, l := range loads {
 		t.peak = max(t.peak, counts.Peak(t.owned(l.Number).Info.ID))
 	}
-	if !counts.Fresh || t.src == nil || len(loads) == 0 || t.current == 0 {
+	switch {
+	case t.current == 0:
+		t.breaks("new processes run no copy", now)
+		return 0
+	case t.src == nil, len(loads) == 0, t.isBlind(counts):
+		t.breaks("the processes on the copies are not counted yet", now)
 		return 0
 	}
 	t.forget(counts)
 	p := t.policy()
-	d := pool.Choose(p, t.view(loads, now))
+	v := t.view(loads, now)
+	d := pool.Choose(p, v)
 	var again time.Duration
-	switch d.Action {
-	case pool.Rotate:
-		if again = t.follow(d, now); again == 0 {
-			d.Next = pool.Choose(p, t.view(loads, now)).Next
-		}
-	case pool.Grow:
-		t.grow(context.Background(), d.To)
-	default:
+	if d.Action != pool.Rotate {
 		t.freed()
+	} else if again = t.follow(d, now); again == 0 {
+		v.Current, v.SinceRotation = t.current, now.Sub(t.rotatedAt)
+		after := pool.Choose(p, v)
+		d.Next, d.Most = after.Next, after.Most
+	}
+	if len(d.Grow) > 0 {
+		t.grow(context.Background(), d.Grow)
 	}
 	t.mark = d.Mark
 	t.saturate(d.Saturated)
-	t.follower.Mark(t.owned(t.current).Info.ID, d.Next)
+	t.judge(d, now)
+	t.follower.Mark(t.owned(t.current).Info.ID, d.Next, d.Most)
 	switch {
 	case again > 0:
 		return again
@@ -98,15 +105,26 @@ func (t *target) freed() {
 	}
 }
 
+// isBlind reports whether it is not known how many processes run the copy that the private link leads to. A
+// census is on its way then.
+func (t *target) isBlind(counts proctable.Counts) bool {
+	return t.isOwned(t.current) && !counts.Known(t.owned(t.current).Info.ID)
+}
+
 // view is what the policy decides on.
 func (t *target) view(loads []pool.Load, now time.Time) pool.View {
+	surge, known := t.follower.Surge()
 	return pool.View{
 		Loads:         loads,
 		Current:       t.current,
 		Latency:       t.follower.Latency(),
 		Rate:          t.follower.Rate(),
+		Surge:         surge,
+		RateUnknown:   !known,
 		SinceRotation: now.Sub(t.rotatedAt),
+		GrowthTime:    t.growthTime(now),
 		NoGrowth:      t.job != nil || now.Before(t.growRetry.until),
+		CannotGrow:    t.cannotGrow != "",
 	}
 }
 
@@ -143,6 +161,11 @@ func (t *target) executables() []fsys.ID {
 	for _, c := range t.pool.Owned() {
 		ids = append(ids, c.Info.ID)
 		delete(t.stale, c.Info.ID) // the number of a removed inode is given out again
+	}
+	if t.job != nil {
+		for _, c := range t.job.staged { // they get their names any moment
+			ids = append(ids, c.Info.ID)
+		}
 	}
 	for id := range t.stale {
 		ids = append(ids, id)
@@ -200,7 +223,11 @@ const reasonOperator pool.Reason = "operator"
 func (t *target) saturate(is bool) {
 	if is && !t.saturated && time.Since(t.saturatedAt) > time.Minute { // it may come and go
 		t.saturatedAt = time.Now()
-		t.warn(Event{Kind: EventState, Reason: "saturated"}, "all %d copies are at the mark of %d processes and max_copies is %d: raise max_copies or threshold", t.wanted, t.mark, t.cfg.MaxCopies)
+		if t.cannotGrow != "" && t.wanted < t.cfg.MaxCopies {
+			t.warn(Event{Kind: EventState, Reason: "saturated"}, "all %d copies are at the mark of %d processes and no more can be made: %s", t.wanted, t.mark, t.cannotGrow)
+		} else {
+			t.warn(Event{Kind: EventState, Reason: "saturated"}, "all %d copies are at the mark of %d processes and max_copies is %d: raise max_copies or threshold", t.wanted, t.mark, t.cfg.MaxCopies)
+		}
 	}
 	t.saturated = is
 }
@@ -225,13 +252,13 @@ const execGrace = time.Second
 func (t *target) forget(counts proctable.Counts) {
 	changed := false
 	for id, since := range t.stale {
-		if counts.Of(id) == 0 && counts.At.After(since.Add(execGrace)) {
+		if counts.Known(id) && counts.Of(id) == 0 && counts.At.After(since.Add(execGrace)) {
 			delete(t.stale, id)
 			changed = true
 		}
 	}
 	for _, c := range t.pool.Owned() {
-		if c.Number <= t.wanted || c.Number == t.current || t.job != nil || counts.Of(c.Info.ID) > 0 ||
+		if c.Number <= t.wanted || c.Number == t.current || t.job != nil || counts.Of(c.Info.ID) > 0 || !counts.Known(c.Info.ID) ||
 			!counts.At.After(t.left[c.Number].Add(execGrace)) {
 			continue
 		}

@@ -68,8 +68,10 @@ func TestThreshold(t *testing.T) {
 		t.Errorf("after a new start there are %d copies", len(st.Copies))
 	}
 	// Not for an instant does path lead to one of them once it leads to copies of the new generation.
-	_, err := d.Rotate(t.Context(), name, maxCopies)
-	must(t, err)
+	if st.Current != "imapd_004" {
+		_, err := d.Rotate(t.Context(), name, maxCopies)
+		must(t, err)
+	}
 	s.calls.on("publish: exchange", func(string) error {
 		s.holds(s.privateLink(), "2")
 		return nil
@@ -96,6 +98,7 @@ func TestGrowthPrevented(t *testing.T) {
 		st, err := d.Status(t.Context())
 		return err == nil && strings.Contains(st.LastError, "cannot grow the pool") && strings.Contains(st.LastError, "imapd_002")
 	})
+	d.waitFor("it is saturated", func(st TargetStatus) bool { return st.Saturated })
 	s.holds(s.copy(2), "theirs")
 	s.runs(s.path, "1")
 }

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -188,6 +186,7 @@ func (t *target) haveCopies(j *job, src *pool.Source, staged *pool.Staged, err e
 		return errors.Join(err, staged.Discard())
 	}
 	j.staged = staged.Copies()
+	t.follower.Made(ids(j.staged))
 	if err := t.save(); err != nil {
 		return errors.Join(err, staged.Discard())
 	}
@@ -244,12 +243,25 @@ func (t *target) named(j *job, src *pool.Source, committed []pool.Copy, err erro
 		t.failJob(j, src, err)
 		return
 	}
+	t.tookToMake(j)
 	if j.grow {
 		t.grown(j, committed)
 		t.endJob(j, t.save())
+		if t.atRest {
+			t.steer(time.Now()) // a process may be waiting for the room
+		}
 		return
 	}
 	t.endJob(j, t.inForce(j, src))
+}
+
+// ids is the identities of copies.
+func ids(copies []pool.Copy) []fsys.ID {
+	all := make([]fsys.ID, len(copies))
+	for i, c := range copies {
+		all[i] = c.Info.ID
+	}
+	return all
 }
 
 // replaced remembers the executables that the staged copies are about to replace: processes may run
@@ -415,30 +427,6 @@ func (t *target) renew(ctx context.Context) error {
 	}
 	t.notice = fmt.Sprintf("the pristine was %s by somebody and is a clone of a copy now: restore will put that at path, with a new inode", what)
 	return t.save()
-}
-
-// grow makes one more copy of the generation in force.
-func (t *target) grow(ctx context.Context, n int) {
-	j := &job{origin: fromPristine, info: t.src.Info(), grow: true, began: time.Now()}
-	j.ctx, j.cancel = context.WithCancel(ctx)
-	if err := t.pool.Check([]int{n}); err != nil {
-		t.endJob(j, err)
-		return
-	}
-	t.job = j
-	t.clone(j, t.src, []int{n})
-}
-
-// grown takes a copy into the pool and moves on to it.
-func (t *target) grown(j *job, copies []pool.Copy) {
-	for _, c := range copies {
-		t.wanted = max(t.wanted, c.Number)
-		t.measures.Grown++
-		t.did(Event{Kind: EventGrowth, To: pool.CopyName(t.base(), c.Number), Seconds: time.Since(j.began).Seconds()}, "grew the pool to %d copies", t.wanted)
-		if err := t.rotate(c.Number, pool.ReasonThreshold); err != nil {
-			t.wrong(zerolog.ErrorLevel, advise(err), "the link does not lead to the new copy yet") // the policy asks for it again
-		}
-	}
 }
 
 // bypass lets new processes run the packaged file at once, where they go by the private link.

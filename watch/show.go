@@ -41,6 +41,10 @@ func (t *target) show() {
 			PeakCopyProcesses:   t.peak,
 			ExecRate:            t.follower.Rate(),
 			EventLatencySeconds: t.follower.Latency().Seconds(),
+			UnseenProcesses:     t.promise.unseen,
+			ThresholdPromised:   t.promise.broken == "",
+			ThresholdReason:     t.promise.broken,
+			UnpromisedAt:        t.promise.last,
 			Copies:              []CopyStatus{},
 		},
 	}
@@ -49,6 +53,7 @@ func (t *target) show() {
 	}
 	defer t.shown.Store(s)
 	if t.pool == nil {
+		s.ThresholdPromised, s.ThresholdReason = false, "there are no copies"
 		return
 	}
 	counts := t.follower.Counts()

@@ -63,6 +63,10 @@ type TargetStatus struct {
 	PeakCopyProcesses   int               `json:"peak_copy_processes"`
 	ExecRate            float64           `json:"exec_rate"` // processes a second
 	EventLatencySeconds float64           `json:"event_latency_seconds"`
+	UnseenProcesses     int               `json:"unseen_processes"`             // that may start before relinkd acts, as the mark allows for
+	ThresholdPromised   bool              `json:"threshold_promised"`           // no copy passes the threshold if no more than those start
+	ThresholdReason     string            `json:"threshold_reason"`             // why not; "" when it is so
+	UnpromisedAt        time.Time         `json:"threshold_last_unpromised_at"` // when that last was so, as far as copies were managed; zero for never
 	Generation          Generation        `json:"generation"`
 	Copies              []CopyStatus      `json:"copies"`
 }

@@ -15,6 +15,7 @@ import (
 	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
+	"relinkd/watch/gauge"
 	"relinkd/watch/install"
 	"relinkd/watch/proctable"
 )
@@ -78,6 +79,9 @@ type target struct {
 	told         State   // the last one that was told of
 	retry        backoff
 	growRetry    backoff
+	cannotGrow   string                      // why no further copy could be made the last time; "" when one could
+	growth       time.Duration               // making copies took the last time; 0 for never
+	growths      gauge.Window[time.Duration] // of how long making further copies took
 	stuck        stuck
 
 	unwhole      unwhole
@@ -101,6 +105,7 @@ type target struct {
 	saturated   bool
 	saturatedAt time.Time // when that was last told of
 	mark        int
+	promise     promise
 	atRest      bool // the last Ensure ended with balance: counts may be acted upon without another
 	exchange    bool // the lack of RENAME_EXCHANGE was told
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"relinkd/pool"
+	"relinkd/watch/gauge"
 )
 
 // daemon is relinkd: it hears of processes late, and moves the link as pool.Choose says.
@@ -22,13 +23,18 @@ type daemon struct {
 	rotations int
 	saturated bool // ever
 
-	heard   time.Duration // when the last of the news so far is read: none overtakes another
-	news    bool          // not yet acted upon
-	late    peak          // of the times that news took
-	rate    rate
-	grew    int           // processes that started since the rate was measured
-	sampled time.Duration // when that was
+	heard   time.Duration               // when the last of the news so far is read: none overtakes another
+	news    bool                        // not yet acted upon
+	late    gauge.Window[time.Duration] // of the times that news took
+	starts  gauge.Starts
+	growths gauge.Window[time.Duration] // of the times that making copies took
 }
+
+// instant is an instant of virtual time by a clock of the world.
+func instant(at time.Duration) time.Time { return time.Unix(0, 0).Add(at) }
+
+// firstGrowth is how long making copies took when the pool was made.
+const firstGrowth = 100 * time.Millisecond
 
 func newDaemon(c *clock, r *rand.Rand, s Scheme, move func(int)) *daemon {
 	d := &daemon{clock: c, random: r, policy: s.Policy, move: move, current: 1}
@@ -36,6 +42,7 @@ func newDaemon(c *clock, r *rand.Rand, s Scheme, move func(int)) *daemon {
 		d.loads = append(d.loads, pool.Load{Number: n + 1})
 	}
 	move(d.current)
+	d.starts.Until(instant(0))
 	return d
 }
 
@@ -50,29 +57,34 @@ func (d *daemon) tell(number, by int) {
 func (d *daemon) hear(number, by int, late time.Duration) {
 	d.news = true
 	d.loads[number-1].Processes += by
-	d.grew += max(by, 0)
-	d.late.add(late, d.clock.now)
+	d.late.Add(late, instant(d.clock.now))
+	if by > 0 {
+		d.starts.Began(instant(d.clock.now - late))
+	}
 }
 
 // act follows the policy.
 func (d *daemon) act() {
 	now := d.clock.now
-	d.rate.add(d.grew, now-d.sampled)
-	d.news, d.grew, d.sampled = false, 0, now
+	d.news = false
+	d.starts.Until(instant(now))
 	decision := pool.Choose(d.policy, pool.View{
 		Loads:         d.loads,
 		Current:       d.current,
-		Latency:       d.late.longest(),
-		Rate:          d.rate.perSecond(),
+		Latency:       d.late.Most(instant(now)),
+		Rate:          d.starts.PerSecond(),
+		Surge:         d.starts.Surge(instant(now)),
+		RateUnknown:   !d.starts.Known(instant(now)),
 		SinceRotation: now - d.rotatedAt,
+		GrowthTime:    max(firstGrowth, d.growths.Most(instant(now))),
 		NoGrowth:      d.growing,
 	})
 	d.saturated = d.saturated || decision.Saturated
-	switch decision.Action {
-	case pool.Rotate:
+	if decision.Action == pool.Rotate {
 		d.rotate(decision.To)
-	case pool.Grow:
-		d.grow(decision.To)
+	}
+	if len(decision.Grow) > 0 {
+		d.grow(decision.Grow)
 	}
 }
 
@@ -82,13 +94,17 @@ func (d *daemon) rotate(to int) {
 	d.move(to)
 }
 
-// grow makes a copy, which takes 5 to 30 ms with its sync, and moves on to it.
-func (d *daemon) grow(number int) {
+// grow makes copies, which takes 5 to 30 ms with their sync.
+func (d *daemon) grow(numbers []int) {
 	d.growing = true
-	d.clock.after(within(d.random, 5*time.Millisecond, 30*time.Millisecond), func() {
+	takes := within(d.random, 5*time.Millisecond, 30*time.Millisecond)
+	d.clock.after(takes, func() {
 		d.growing = false
-		d.loads = append(d.loads, pool.Load{Number: number})
-		d.rotate(number)
+		d.growths.Add(takes, instant(d.clock.now))
+		for _, n := range numbers {
+			d.loads = append(d.loads, pool.Load{Number: n})
+		}
+		d.act()
 	})
 }
 

@@ -1,6 +1,7 @@
 package proctable
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -13,17 +14,25 @@ type Counts struct {
 	// At is the instant. A process that began after At may be missing: At is when the last census
 	// began, or when the last event was read that the kernel had written.
 	At time.Time
-	// Fresh is false until a census that began after the follower's last Set is complete. Counts
-	// are then those of an earlier census, which may not have looked for all of the executables.
+	// Fresh says that a census is complete and that each of the follower's executables is Known.
 	Fresh bool
 
 	in     index
 	counts []int
+	known  []bool
 	peaks  []int
 }
 
-// Of is the number of processes that executed id. It is 0, too, for an executable that the census
-// did not look for, of which there is none among those of the follower when the counts are Fresh.
+// Known reports whether the count of id is right as of At: a census has looked for id, or id is of a file
+// that was made and counted from the beginning, and no process can have been missed since. It is false for
+// an executable that is followed since the last census began, and for one that is not followed.
+func (c Counts) Known(id fsys.ID) bool {
+	place, there := c.in[id]
+	return there && c.known[place]
+}
+
+// Of is the number of processes that executed id. Of an executable that is not Known it is the number
+// of those that events have told of, which is 0 without events.
 func (c Counts) Of(id fsys.ID) int {
 	if place, known := c.in[id]; known {
 		return c.counts[place]
@@ -43,23 +52,64 @@ func (c Counts) Peak(id fsys.ID) int {
 
 // view is the outcome of the last complete census, its counts kept up to date by events.
 type view struct {
-	in      index
-	tally   tally
-	peaks   []int         // the highest of each of the tally's counts
-	began   time.Time     // zero before the first census
-	took    time.Duration // by the clock
-	cost    time.Duration // of processor time
-	request uint64        // the number of the last Set that it knew of
+	in    index
+	tally tally
+	known []bool        // whether all processes of a place are counted; it never changes, but is replaced
+	peaks []int         // the highest of each of the tally's counts
+	began time.Time     // zero before the first census
+	took  time.Duration // by the clock
+	cost  time.Duration // of processor time
 }
 
 // counts is what v knows at this instant.
 func (v *view) counts() Counts {
-	return Counts{in: v.in, counts: slices.Clone(v.tally.counts), peaks: slices.Clone(v.peaks)}
+	return Counts{in: v.in, counts: slices.Clone(v.tally.counts), known: v.known, peaks: slices.Clone(v.peaks)}
 }
 
-// climb makes the peaks of v from those of the view before it and the counts that are certain.
-func (v *view) climb(before *view, certain []int) {
-	v.peaks = slices.Clone(certain)
+// newcomer is an executable that is counted from now on. A known one has no process yet.
+type newcomer struct {
+	id    fsys.ID
+	known bool
+}
+
+// admit gives the newcomers places, after those that there are, with a count of 0. One that has a place
+// keeps it and its count, and may become known. It reports whether a place was given.
+func (v *view) admit(all []newcomer) (more bool) {
+	in, known := v.in, v.known
+	for _, n := range all {
+		place, there := in[n.id]
+		switch {
+		case !there && !more: // others have the index, and read it
+			more = true
+			if in = maps.Clone(in); in == nil {
+				in = index{}
+			}
+			fallthrough
+		case !there:
+			in[n.id] = len(known)
+			known = append(slices.Clip(known), n.known)
+			v.tally.counts, v.peaks = append(v.tally.counts, 0), append(v.peaks, 0)
+		case n.known && !known[place]:
+			known = slices.Clone(known)
+			known[place] = true
+		}
+	}
+	v.in, v.known = in, known
+	return more
+}
+
+// knows reports whether all processes of each of ids are counted.
+func (v *view) knows(ids []fsys.ID) bool {
+	for _, id := range ids {
+		if place, there := v.in[id]; !there || !v.known[place] {
+			return false
+		}
+	}
+	return true
+}
+
+// climb has the peaks of v be no lower than those of the view before it.
+func (v *view) climb(before *view) {
 	for id, place := range v.in {
 		if was, known := before.in[id]; known {
 			v.peaks[place] = max(v.peaks[place], before.peaks[was])
@@ -77,7 +127,7 @@ func growth(before, after *view, ids []fsys.ID) (grew int, changed bool) {
 		}
 		was, known := before.of(id)
 		changed = changed || !known || is != was
-		if known && is > was {
+		if known && before.known[before.in[id]] && is > was {
 			grew += is - was
 		}
 	}

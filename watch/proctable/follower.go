@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"relinkd/fsys"
+	"relinkd/watch/gauge"
 )
 
 // Follower is one target's view of a Table: the executables that it wants counted and what was
@@ -17,17 +18,18 @@ type Follower struct {
 
 	// What follows is under t.mu.
 	ids     []fsys.ID // sorted, each once
-	request uint64    // the number of the Set that brought ids
+	set     bool      // somebody has said what they are
+	blind   bool      // not all of them are known
 	due     time.Time // when the next census is wanted at the latest; zero means no wish
 	told    time.Time // when notify was called last, or the census began that it was called after
 	changed bool      // an event has changed a count since
-	rate    rate
-	started int       // processes that are not in the rate yet
-	rated   time.Time // until when the rate is reckoned
+	starts  gauge.Starts
+	late    gauge.Window[time.Duration] // of how long it took to act on what notify was called for at once
 
 	// The next time when notify is to be called at once.
 	mark      fsys.ID
 	markAt    int       // processes; 0 for never
+	most      int       // processes with those that may come unseen; 0 for never
 	reached   bool      // they were, and notify was called
 	reachedAt time.Time // when the kernel told of the last of them
 }
@@ -51,59 +53,98 @@ func (t *Table) Follow(notify func()) *Follower {
 	return f
 }
 
-// Set names the executables to count from now on, in place of the earlier ones. Counts are not
-// Fresh until a census has looked for them, and one is asked for at once. Naming the same ones
-// again does nothing, so that a loop may call it each time round.
+// Set names the executables to count from now on, in place of the earlier ones. The counts of those that
+// were named before, or are Made, stay known and up to date. Of others all that begins from now on is
+// counted, and they are Known when a census has looked for them, which is asked for at once. Naming the
+// same ones again does nothing, so that a loop may call it each time round.
 func (f *Follower) Set(ids []fsys.ID) {
 	ids = sortedIDs(ids)
 	f.t.mu.Lock()
 	defer f.t.mu.Unlock()
-	if f.request != 0 && slices.Equal(ids, f.ids) {
+	if f.set && slices.Equal(ids, f.ids) {
 		return
 	}
-	f.t.request++
-	f.ids, f.request = ids, f.t.request
-	f.t.in, f.t.watchers = nil, nil
-	f.t.hurry()
+	if len(f.ids) == 0 { // what nothing was followed of says nothing of what begins now
+		f.starts = gauge.Starts{}
+	}
+	news := slices.DeleteFunc(slices.Clone(ids), func(id fsys.ID) bool {
+		_, found := slices.BinarySearchFunc(f.ids, id, compareIDs)
+		return found
+	})
+	f.t.admit(news, false)
+	f.follows(ids)
 }
 
-// Mark has notify called at once, and once, when n processes or more execute id; 0 is for never. It
-// takes the place of the earlier Mark. Without events nothing is known sooner than by the next census,
-// after which notify is called anyway.
-func (f *Follower) Mark(id fsys.ID, n int) {
+// Made has the executables ids counted as well, which the caller has just made and which nobody can have
+// executed yet: each of them is Known at once, and has no process. Call it before anything leads to them.
+// The next Set must name them too.
+func (f *Follower) Made(ids []fsys.ID) {
 	f.t.mu.Lock()
-	f.mark, f.markAt, f.reached, f.reachedAt = id, n, false, time.Time{}
+	defer f.t.mu.Unlock()
+	f.t.admit(ids, true)
+	f.follows(sortedIDs(slices.Concat(f.ids, ids)))
+}
+
+// follows makes ids, which are sorted and have their places, those that are counted. t.mu is held.
+func (f *Follower) follows(ids []fsys.ID) {
+	f.ids, f.set = ids, true
+	f.t.in, f.t.watchers = nil, nil
+	if f.blind = !f.t.last.knows(ids); f.blind {
+		f.t.hurry()
+	}
+}
+
+// Mark has notify called at once, and once, when n processes or more execute id, or when they and those
+// that have begun on any of the followed executables within a gauge.SurgeWindow are most or more; 0 is for
+// never. It takes the place of the earlier Mark. Without events nothing is known sooner than by the next
+// census, after which notify is called anyway.
+func (f *Follower) Mark(id fsys.ID, n, most int) {
+	f.t.mu.Lock()
+	f.mark, f.markAt, f.most, f.reached, f.reachedAt = id, n, most, false, time.Time{}
 	place, known := f.t.last.in[id]
-	late := known && f.t.source.sound && f.reaches(f.t.last.in, place, f.t.last.tally.counts[place])
+	late := known && f.t.source.sound && f.reaches(f.t.last.tally.counts[place], 0)
 	f.t.mu.Unlock()
 	if late {
 		f.notify()
 	}
 }
 
-// reaches reports whether n processes at place are what Mark has asked for, and forgets that it did.
-// t.mu is held.
-func (f *Follower) reaches(in index, place, n int) bool {
-	if f.reached || f.markAt == 0 || n < f.markAt {
-		return false
-	}
-	if at, known := in[f.mark]; !known || at != place {
+// reaches reports whether n processes on what is marked, and so many that have begun just now, are what
+// Mark has asked for, and forgets that it did. t.mu is held.
+func (f *Follower) reaches(n, surge int) bool {
+	if f.reached || (f.markAt == 0 || n < f.markAt) && (f.most == 0 || n+surge < f.most) {
 		return false
 	}
 	f.reached = true
 	return true
 }
 
-// distance is how many processes are missing to the mark. t.mu is held.
-func (f *Follower) distance(v *view) int {
-	if f.markAt == 0 {
-		return math.MaxInt32
+// began takes note of a process that has begun at the time at, and reports whether that is what Mark has
+// asked for. t.mu is held.
+func (f *Follower) began(v *view, at time.Time) bool {
+	surge := f.starts.Began(at)
+	n, known := v.of(f.mark)
+	if !known || !f.reaches(n, surge) {
+		return false
 	}
+	f.reachedAt = at
+	return true
+}
+
+// distance is how many processes are missing at least until notify is to be called at once. t.mu is held.
+func (f *Follower) distance(v *view) int {
 	if f.reached {
 		return 0
 	}
 	n, _ := v.of(f.mark)
-	return max(0, f.markAt-n)
+	d := math.MaxInt32
+	if f.markAt > 0 {
+		d = f.markAt - n
+	}
+	if f.most > 0 { // each is one more on the copy, and one more that has begun just now
+		d = min(d, (f.most-n-f.starts.Inside(time.Now()))/2)
+	}
+	return max(0, d)
 }
 
 // Acted tells that what notify was called for at once has been done. It returns how long that took,
@@ -117,7 +158,7 @@ func (f *Follower) Acted() (time.Duration, bool) {
 	}
 	d := time.Since(f.reachedAt)
 	f.reachedAt = time.Time{}
-	f.t.late.add(d, time.Now())
+	f.late.Add(d, time.Now())
 	return d, true
 }
 
@@ -137,7 +178,7 @@ func (f *Follower) Counts() Counts {
 	f.t.mu.Lock()
 	defer f.t.mu.Unlock()
 	c := f.t.last.counts()
-	c.At, c.Fresh = f.t.asOf, f.fresh(&f.t.last)
+	c.At, c.Fresh = f.t.asOf, f.set && !f.blind && !f.t.last.began.IsZero()
 	return c
 }
 
@@ -149,24 +190,31 @@ func (f *Follower) Rate() float64 {
 	f.t.mu.Lock()
 	defer f.t.mu.Unlock()
 	if f.t.source.sound {
-		f.rateUntil(time.Now())
+		f.starts.Until(time.Now())
 	}
-	return f.rate.perSecond()
+	return f.starts.PerSecond()
 }
 
-// rateUntil takes what has started into the rate. t.mu is held.
-func (f *Follower) rateUntil(at time.Time) {
-	if gap := at.Sub(f.rated); gap > 0 {
-		if !f.rated.IsZero() {
-			f.rate.add(f.started, gap)
-		}
-		f.started, f.rated = 0, at
-	}
+// Surge is the most processes that have begun on the followed executables within one gauge.SurgeWindow,
+// in the last half minute or so; 0 without events. known is false while they have not been watched for
+// long enough to tell how fast they begin.
+func (f *Follower) Surge() (most int, known bool) {
+	f.t.mu.Lock()
+	defer f.t.mu.Unlock()
+	now := time.Now()
+	return f.starts.Surge(now), f.starts.Known(now)
+}
+
+// Sound reports whether events tell of every process and none was lost since the last census began.
+func (f *Follower) Sound() bool {
+	f.t.mu.Lock()
+	defer f.t.mu.Unlock()
+	return f.t.source.sound
 }
 
 // Latency is how long a new process may stay unseen, as measured. With events it is the longest that
-// one took, in the last half minute or so, until it was counted or, for one that notify was called for
-// at once, acted upon. Without them it is the time from the beginning of the last census but one, which may
+// one took, in the last half minute or so, until it was counted or, for one that this follower was told
+// of at once, acted upon. Without them it is the time from the beginning of the last census but one, which may
 // just have missed a process, to the end of the last; it grows while the next one is overdue. Before two censuses are
 // complete it is the interval.
 func (f *Follower) Latency() time.Duration {
@@ -176,9 +224,9 @@ func (f *Follower) Latency() time.Duration {
 	now := time.Now()
 	switch {
 	case t.source.sound:
-		return t.late.longest(now)
+		return max(t.late.Most(now), f.late.Most(now))
 	case t.source.listening: // some were lost
-		return max(t.late.longest(now), t.gap, now.Sub(t.asOf))
+		return max(t.late.Most(now), f.late.Most(now), t.gap, now.Sub(t.asOf))
 	case t.gap == 0:
 		return t.pace()
 	}
@@ -193,14 +241,11 @@ func (f *Follower) Close() {
 	f.t.in, f.t.watchers = nil, nil
 }
 
-// fresh reports whether a census knew of f's last Set. t.mu is held.
-func (f *Follower) fresh(v *view) bool { return f.request != 0 && v.request >= f.request }
-
 // wants is when f would have the census after v begin; zero when it does not mind. sound says that
 // events tell as much. t.mu is held.
 func (f *Follower) wants(v *view, sound bool) time.Time {
 	switch {
-	case f.request != 0 && !f.fresh(v):
+	case f.blind:
 		return v.began // at once
 	case sound:
 		return time.Time{}
@@ -211,9 +256,11 @@ func (f *Follower) wants(v *view, sound bool) time.Time {
 // follow takes note of a census and reports whether to call notify. t.mu is held.
 func (f *Follower) follow(before, after *view, interval time.Duration) bool {
 	grew, changed := growth(before, after, f.ids)
-	f.started += grew // those that no event has told of
-	f.rateUntil(after.began)
-	if !changed && !f.changed && f.fresh(before) == f.fresh(after) && after.began.Sub(f.told) < interval {
+	f.starts.Found(grew) // those that no event has told of
+	f.starts.Until(after.began)
+	was := f.blind
+	f.blind = !after.knows(f.ids)
+	if !changed && !f.changed && was == f.blind && after.began.Sub(f.told) < interval {
 		return false
 	}
 	f.changed, f.told = false, after.began
@@ -223,8 +270,10 @@ func (f *Follower) follow(before, after *view, interval time.Duration) bool {
 // sortedIDs is a copy of ids, in order and each once.
 func sortedIDs(ids []fsys.ID) []fsys.ID {
 	ids = slices.Clone(ids)
-	slices.SortFunc(ids, func(a, b fsys.ID) int {
-		return cmp.Or(cmp.Compare(a.Dev, b.Dev), cmp.Compare(a.Ino, b.Ino))
-	})
+	slices.SortFunc(ids, compareIDs)
 	return slices.Compact(ids)
+}
+
+func compareIDs(a, b fsys.ID) int {
+	return cmp.Or(cmp.Compare(a.Dev, b.Dev), cmp.Compare(a.Ino, b.Ino))
 }

@@ -10,6 +10,7 @@ import (
 // without events it would be as old as the census.
 type live struct {
 	known *processes // nil while no events come
+	based bool       // known has the places of the Table's last view
 	sound bool       // a census stands behind known, and no event was lost since it began
 
 	next    *processes // by the census under way; then the one before, whose memory is used again
@@ -71,15 +72,24 @@ func (l *live) begin(in index) *processes {
 	return l.next
 }
 
-// end makes the census under way what is known, after looking again at every process that an event
-// has named meanwhile: what the census has found of it may be from before that or from after. It
-// corrects counts by that, and returns those of them that there were at one time for certain: where
-// events were lost, one that has ended may be counted besides one that took its place.
-func (l *live) end(counts []int, look executable, now time.Time) (certain []int) {
+// index has l know what v counts, in v's places, which is what l knows of and perhaps more.
+func (l *live) index(v *view) {
+	if l.based {
+		l.known.in, l.known.sure = v.in, v.known
+	}
+}
+
+// end makes the census under way, of which v is the outcome, what is known, after looking again at every
+// process that an event has named meanwhile: what the census has found of it may be from before that or
+// from after. It corrects the counts of v by that, and returns those of them that there were at one time
+// for certain: where events were lost, one that has ended may be counted besides one that took its place.
+func (l *live) end(v *view, look executable, now time.Time) (certain []int) {
+	counts := v.tally.counts
 	if l.known == nil {
 		return counts
 	}
 	l.taking = false
+	l.next.in, l.next.sure = v.in, v.known
 	slices.Sort(l.touched)
 	l.touched = slices.Compact(l.touched)
 	for _, pid := range l.touched {
@@ -93,7 +103,7 @@ func (l *live) end(counts []int, look executable, now time.Time) (certain []int)
 		certain = l.next.common(l.known) // they were there when the census began
 	}
 	l.known, l.next = l.next, l.known
-	l.sound = l.intact
+	l.sound, l.based = l.intact, true
 	return certain
 }
 

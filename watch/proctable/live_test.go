@@ -57,12 +57,13 @@ func (r *tracked) tell(w world, batch []event) {
 // census takes one during which each of meanwhile happens.
 func (r *tracked) census(w world, now time.Time, before, after func()) {
 	pids := r.begin(r.in)
-	counts := make([]int, len(r.in))
+	v := view{in: r.in, known: slices.Repeat([]bool{true}, len(r.in))}
+	v.tally.counts = make([]int, len(r.in))
 	before()
-	w.census(pids, counts)
+	w.census(pids, v.tally.counts)
 	after()
-	r.certain = r.end(counts, w.executable, now)
-	r.counts = counts
+	r.certain = r.end(&v, w.executable, now)
+	r.counts = v.tally.counts
 }
 
 func (r *tracked) check(t *testing.T, what string, w world) {

@@ -123,7 +123,8 @@ func (p *player) steer(reached, ended <-chan struct{}) {
 		if !counts.Fresh {
 			continue
 		}
-		view := pool.View{Current: int(p.link.Load()) + 1, Latency: p.follower.Latency(), Rate: p.follower.Rate(), SinceRotation: time.Since(rotated)}
+		view := pool.View{Current: int(p.link.Load()) + 1, Latency: p.follower.Latency(), Rate: p.follower.Rate(), SinceRotation: time.Since(rotated), NoGrowth: true}
+		view.Surge, _ = p.follower.Surge()
 		for i, id := range p.ids {
 			view.Loads = append(view.Loads, pool.Load{Number: i + 1, Processes: counts.Of(id)})
 		}
@@ -136,7 +137,7 @@ func (p *player) steer(reached, ended <-chan struct{}) {
 			view.Current, view.SinceRotation = d.To, 0
 			d = pool.Choose(p.policy, view)
 		}
-		p.follower.Mark(p.ids[p.link.Load()], d.Next)
+		p.follower.Mark(p.ids[p.link.Load()], d.Next, d.Most)
 	}
 }
 
@@ -237,7 +238,7 @@ func (p *player) check() {
 	}
 	until(p.t, "all events are read", func() bool { return slices.Equal(counted(), p.running) })
 	late := p.follower.Latency()
-	unseen, mark := p.most(late), pool.Mark(p.policy, 0, 0)
+	unseen, mark := p.most(late), pool.Mark(p.policy, pool.View{})
 	p.t.Logf("%d events in %v, %.0f a second; %d executions, %d within the longest latency, %v; %d rotations; most on a copy: %d",
 		p.told, took, float64(p.told)/took.Seconds(), len(p.starts), unseen, late, p.rotations.Load(), p.highest)
 	if p.highest > mark+unseen+1 {

@@ -10,6 +10,7 @@ import "relinkd/fsys"
 // for one pid, and the kernel keeps it: an exit is told before the pid can be used again.
 type processes struct {
 	in    index
+	sure  []bool          // by place, whether all of its processes are known
 	place map[int32]int32 // by pid; 10 to 20 bytes a process
 }
 
@@ -68,7 +69,7 @@ func (p *processes) of(pid int32) int {
 }
 
 // differences calls tell for every process that executes another thing in q than in p, as far as
-// both look for it.
+// both know of all that execute it.
 func (p *processes) differences(q *processes, tell func(pid int32)) {
 	p.missing(q, tell)
 	q.missing(p, tell)
@@ -78,7 +79,7 @@ func (p *processes) differences(q *processes, tell func(pid int32)) {
 func (p *processes) missing(q *processes, tell func(pid int32)) {
 	same := p.places(q)
 	for pid, place := range p.place {
-		if there := same[place]; there != none && q.of(pid) != there {
+		if there := same[place]; there != none && p.sure[place] && q.sure[there] && q.of(pid) != there {
 			tell(pid)
 		}
 	}

@@ -85,6 +85,7 @@ func (t *Table) drain() (more bool, err error) {
 
 // count counts the events of the n datagrams that were received. counting is held.
 func (t *Table) count(n int) {
+	t.see()
 	t.batch = t.batch[:0]
 	for i := range n {
 		for datagram := t.conn.mail.datagram(i); len(datagram) > 0; {
@@ -117,6 +118,14 @@ func (t *Table) count(n int) {
 	t.reached = t.reached[:0]
 }
 
+// see has events tell of what is counted by now. Whatever leads to an executable does so after it came to
+// be counted, and what was received is of before: nothing is told of it that is not seen. counting is held.
+func (t *Table) see() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.live.index(&t.last)
+}
+
 // outdated reports whether a later event of the batch is about the same process. An event means that
 // the process has to be looked at, and for both that is now. Most processes of a storm have ended when
 // their beginning is read.
@@ -147,11 +156,9 @@ func (t *Table) change(c change, at int64) {
 	if t.source.sound { // else it may have grown by those whose end was lost
 		t.last.peaks[c.to] = max(t.last.peaks[c.to], n)
 	}
-	t.late.add(t.clock.since(at)-t.rested(at), time.Now())
+	t.late.Add(t.clock.since(at)-t.rested(at), time.Now())
 	for _, f := range t.watchers[c.to] {
-		f.started++
-		if f.reaches(t.last.in, c.to, n) {
-			f.reachedAt = t.clock.time(at)
+		if f.began(&t.last, t.clock.time(at)) {
 			t.reached = append(t.reached, f)
 		}
 	}

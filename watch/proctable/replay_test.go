@@ -269,7 +269,7 @@ func TestReplayLate(t *testing.T) {
 					for i := range loads {
 						loads[i] = pool.Load{Number: i + 1, Processes: r.counts[i]}
 					}
-					d := pool.Choose(policy, pool.View{Loads: loads, Current: link + 1, Latency: late, Rate: rate, SinceRotation: time.Duration(now - rotated)})
+					d := pool.Choose(policy, pool.View{Loads: loads, Current: link + 1, Latency: late, Rate: rate, SinceRotation: time.Duration(now - rotated), NoGrowth: true})
 					if d.Action == pool.Rotate {
 						link, rotated = d.To-1, now
 						rotations++
@@ -282,7 +282,7 @@ func TestReplayLate(t *testing.T) {
 			r.check(t, "when all is read", w)
 			unseen := int(math.Ceil(late.Seconds() * rate))
 			t.Logf("%d executions, %d rotations; %d unseen at most; most on a copy: %d", began, rotations, unseen, highest)
-			if most := pool.Mark(policy, late, rate) + unseen + 1; highest > most || highest > policy.Threshold {
+			if most := pool.Mark(policy, pool.View{Latency: late, Rate: rate}) + unseen + 1; highest > most || highest > policy.Threshold {
 				t.Errorf("%d on one copy, want at most %d, and %d in any case", highest, most, policy.Threshold)
 			}
 			if rotations < 10 {

@@ -247,7 +247,7 @@ func TestMark(t *testing.T) {
 	if _, ok := f.Acted(); ok {
 		t.Error("acted upon a mark that nobody has set")
 	}
-	f.Mark(ids[0], 3)
+	f.Mark(ids[0], 3, 0)
 	for range 2 {
 		m.start(exes[0])
 	}
@@ -275,7 +275,7 @@ func TestMark(t *testing.T) {
 
 	// A mark that is below what there is already is reached as it is set.
 	before := told.Load()
-	f.Mark(ids[1], 5)
+	f.Mark(ids[1], 5, 0)
 	if told.Load() == before {
 		t.Error("not told of a mark that was reached before it was set")
 	}

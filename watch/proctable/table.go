@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"relinkd/fsys"
+	"relinkd/watch/gauge"
 	"relinkd/watch/histogram"
 )
 
@@ -68,18 +69,18 @@ type Table struct {
 	interval  time.Duration
 	followers []*Follower
 	watchers  [][]*Follower // by place in last.in, who follows it; nil when that has changed
-	request   uint64        // counts the calls of Set
 	in        index         // of what all followers want counted; nil when that has changed
 	last      view
+	added     []newcomer    // to last since a census began that does not look for them
 	asOf      time.Time     // Counts.At
 	gap       time.Duration // from the beginning of the last census but one to the end of the last; 0 when events came between
 	censuses  int
 	durations histogram.Histogram
 	source    source
-	telling   bool          // Run knows that some followers are to be told
-	rest      time.Duration // how long what is read was left unread on purpose
-	restsTill int64         // when that is over, by the clock of events
-	late      window        // of how long events took until they were counted, or acted upon
+	telling   bool                        // Run knows that some followers are to be told
+	rest      time.Duration               // how long what is read was left unread on purpose
+	restsTill int64                       // when that is over, by the clock of events
+	late      gauge.Window[time.Duration] // of how long events took until they were counted
 }
 
 // New opens procfs and counts nothing yet. Close releases what it holds.
@@ -173,9 +174,10 @@ func (t *Table) Take() error {
 		return err
 	}
 	t.drain() // so that the end of what the census has found is known as well as the beginning of others
-	certain := t.live.end(t.scratch.counts, t.census.executable, time.Now())
 	v.tally, v.took, v.cost = t.scratch, time.Since(v.began), cost
 	v.tally.counts = slices.Clone(v.tally.counts) // they are the scratch of the next census
+	t.catchUp(&v)
+	certain := t.live.end(&v, t.census.executable, time.Now())
 	for _, f := range t.apply(v, certain) {
 		f.notify()
 	}
@@ -200,7 +202,36 @@ func (t *Table) begin() view {
 	for _, f := range t.followers {
 		f.due = time.Time{}
 	}
-	return view{in: t.in, began: time.Now(), request: t.request}
+	t.added = nil
+	known := make([]bool, len(t.in))
+	for place := range known {
+		known[place] = true
+	}
+	return view{in: t.in, known: known, began: time.Now()}
+}
+
+// admit has ids counted in what is known now. mu is held.
+func (t *Table) admit(ids []fsys.ID, known bool) {
+	all := make([]newcomer, len(ids))
+	for i, id := range ids {
+		all[i] = newcomer{id, known}
+	}
+	t.last.admit(all)
+	t.added = append(t.added, all...)
+	if t.watchers = nil; len(t.added) > maxAdded {
+		t.hurry()
+	}
+}
+
+// maxAdded is how many executables may come to be counted until a census is taken for that alone, which
+// is rid of those that nobody follows any more.
+const maxAdded = 4096
+
+// catchUp has v count what came to be counted since its census began.
+func (t *Table) catchUp(v *view) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v.admit(t.added)
 }
 
 // apply makes v what is known, and returns the followers to tell. Peaks are made from those of its counts
@@ -209,8 +240,11 @@ func (t *Table) apply(v view, certain []int) []*Follower {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before := t.last
-	v.climb(&before, certain)
+	v.peaks = slices.Clone(certain)
+	v.admit(t.added)
+	v.climb(&before)
 	t.last, t.watchers = v, nil
+	t.live.index(&t.last)
 	t.censuses++
 	t.durations.Observe(v.took)
 	t.gap = 0
@@ -300,7 +334,7 @@ func (t *Table) nextCensus() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var due time.Time
-	if t.source.listening && !t.source.sound {
+	if t.source.listening && !t.source.sound || len(t.added) > maxAdded {
 		due = t.last.began // at once
 	}
 	for _, f := range t.followers {
