@@ -39,6 +39,7 @@ type Target struct {
 	MaxCopies int           `koanf:"max_copies"` // as far as the pool may grow, Copies to 999
 	Threshold int           `koanf:"threshold"`  // processes per executable, at least 1
 	RotateAt  float64       `koanf:"rotate_at"`  // share of Threshold at which a rotation is due, above 0 up to 1
+	KeepFree  Bytes         `koanf:"keep_free"`  // bytes of its file system that the pool leaves free when it grows
 	MinDwell  time.Duration `koanf:"min_dwell"`  // least time between two rotations of a saturated pool
 	Rotation  Rotation      `koanf:"rotation"`   // how the next copy is chosen
 	Interval  time.Duration `koanf:"interval"`   // time between rotations with RotationInterval

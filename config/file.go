@@ -56,7 +56,7 @@ func readFile(name string) ([]byte, *Problem) {
 		}
 		return refuse(fmt.Sprintf("that it cannot be told who may replace it (%v)", err), "a file that stays where it is")
 	}
-	data, err := io.ReadAll(f)
+	data, err := io.ReadAll(io.LimitReader(f, largestFile+1))
 	if err != nil {
 		return refuse(fmt.Sprintf("that it cannot be read (%v)", reason(err)), "a readable file")
 	}
@@ -72,8 +72,22 @@ func reason(err error) error {
 	return err
 }
 
+// The limits of a configuration file. They are far beyond what makes sense, and near enough for an answer
+// within a second.
+const (
+	largestFile = 256 << 10 // bytes
+	deepestKey  = 16        // parts, those of the tables around it included
+	mostTargets = 100
+)
+
 // parse decodes the bytes of a TOML document.
 func parse(name string, data []byte) (map[string]any, *Problem) {
+	if len(data) > largestFile {
+		return nil, &Problem{File: name, Found: fmt.Sprintf("a file of more than %d bytes", largestFile), Allowed: fmt.Sprintf("at most %d bytes", largestFile)}
+	}
+	if line, parts := tooDeep(data, deepestKey); parts > 0 {
+		return nil, &Problem{File: name, Line: line, Found: fmt.Sprintf("a key of more than %d parts, with those of its tables", deepestKey), Allowed: fmt.Sprintf("at most %d parts", deepestKey)}
+	}
 	var tree map[string]any
 	err := toml.Unmarshal(data, &tree)
 	if err == nil {

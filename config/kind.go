@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -84,9 +85,9 @@ func share() kind {
 	}
 }
 
-// atLeastZero and aboveZero allow durations.
-func atLeastZero() kind { return duration("of at least zero", 0) }
-func aboveZero() kind   { return duration("above zero", 1) }
+// atLeastZero and atLeast allow durations.
+func atLeastZero() kind                { return duration("of at least zero", 0) }
+func atLeast(least time.Duration) kind { return duration("of at least "+shortDuration(least), least) }
 
 func duration(which string, least time.Duration) kind {
 	return kind{
@@ -98,6 +99,49 @@ func duration(which string, least time.Duration) kind {
 				return d, ""
 			}
 			if err != nil && isNumber(v) {
+				return nil, describe(v) + ", a number without a unit"
+			}
+			return nil, describe(v)
+		},
+	}
+}
+
+// Bytes is a number of bytes.
+type Bytes int64
+
+// byteUnits are the units of Bytes, the greatest first.
+var byteUnits = []struct {
+	name string
+	size int64
+}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
+
+// String writes b in the greatest unit of which it is a whole number.
+func (b Bytes) String() string {
+	for _, unit := range byteUnits {
+		if b != 0 && int64(b)%unit.size == 0 {
+			return fmt.Sprintf("%d%s", int64(b)/unit.size, unit.name)
+		}
+	}
+	return "0B"
+}
+
+// bytes allows a number of bytes.
+func bytes() kind {
+	return kind{
+		allowed: `a number of bytes with its unit (B, KiB, MiB, GiB or TiB) and in quotes, such as "64MiB" or "0B"`,
+		read: func(v any) (any, string) {
+			text, _ := v.(string)
+			for _, unit := range byteUnits {
+				number, is := strings.CutSuffix(text, unit.name)
+				if !is {
+					continue
+				}
+				if n, err := strconv.ParseUint(number, 10, 63); err == nil && int64(n) <= math.MaxInt64/unit.size {
+					return Bytes(int64(n) * unit.size), ""
+				}
+				break
+			}
+			if isNumber(v) {
 				return nil, describe(v) + ", a number without a unit"
 			}
 			return nil, describe(v)

@@ -32,6 +32,10 @@ func (l *loader) targetNames(tree map[string]any) []string {
 	case len(targets) == 0:
 		l.report([]string{"target"}, "no target", "at least one: add [target.imapd]")
 	}
+	if n := len(targets); n > mostTargets {
+		l.report([]string{"target"}, fmt.Sprintf("%d targets", n), fmt.Sprintf("at most %d targets", mostTargets))
+		clear(targets) // each of them might be wrong as well
+	}
 	for name := range targets {
 		if !targetName(name) {
 			l.report([]string{"target", name}, "the name "+strconv.Quote(name),

@@ -18,6 +18,7 @@ path       = "auto"       # or /usr/lib/cyrus/bin/imapd; auto looks where the di
 publish    = "symlink"    # "launcher", "none"
 copies     = 60
 max_copies = 240
+keep_free  = "64MiB"      # of the file system, when the pool grows
 threshold  = 200          # processes per executable
 rotate_at  = 0.9
 min_dwell  = "1s"
@@ -46,7 +47,7 @@ func contractConfig(path string) *Config {
 	return &Config{
 		Targets: []Target{{
 			Name: "imapd", Path: path, Publish: PublishSymlink, Copies: 60, MaxCopies: 240,
-			Threshold: 200, RotateAt: 0.9, MinDwell: time.Second, Rotation: RotationAdaptive,
+			KeepFree: 64 << 20, Threshold: 200, RotateAt: 0.9, MinDwell: time.Second, Rotation: RotationAdaptive,
 			Interval: time.Minute, Settle: Settle{Quiet: time.Second, Max: 30 * time.Second},
 		}},
 		Census:  Census{Interval: time.Minute, Events: EventsAuto, Verify: 24 * time.Hour},
@@ -93,11 +94,12 @@ path = "/opt/my/imapd"
 publish = "none"
 copies = 3
 max_copies = 999
+keep_free = "1GiB"
 threshold = 1
 rotate_at = 0.5
 min_dwell = "0s"
 rotation = "interval"
-interval = "1ms"
+interval = "10ms"
 settle.quiet = "2s"
 settle.max = "2s"
 
@@ -121,8 +123,8 @@ func everyKeyConfig() *Config {
 	return &Config{
 		Targets: []Target{{
 			Name: "my.imapd", Path: "/opt/my/imapd", Publish: PublishNone, Copies: 3, MaxCopies: 999,
-			Threshold: 1, RotateAt: 0.5, MinDwell: 0, Rotation: RotationInterval,
-			Interval: time.Millisecond, Settle: Settle{Quiet: 2 * time.Second, Max: 2 * time.Second},
+			KeepFree: 1 << 30, Threshold: 1, RotateAt: 0.5, MinDwell: 0, Rotation: RotationInterval,
+			Interval: 10 * time.Millisecond, Settle: Settle{Quiet: 2 * time.Second, Max: 2 * time.Second},
 		}},
 		Census:  Census{Interval: time.Hour, Events: EventsOff, Verify: 90 * time.Minute},
 		Control: Control{Socket: "/tmp/s", Group: "root"},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -10,9 +11,11 @@ import (
 
 // What may be there, as the problems say it.
 const (
-	durationAbove   = `a duration above zero, with its unit and in quotes, such as "90s", "1m30s" or "24h"`
+	durationAbove   = `a duration of at least 10ms, with its unit and in quotes, such as "90s", "1m30s" or "24h"`
+	durationMinute  = `a duration of at least 1m, with its unit and in quotes, such as "90s", "1m30s" or "24h"`
 	durationAtLeast = `a duration of at least zero, with its unit and in quotes, such as "90s", "1m30s" or "24h"`
-	targetKeys      = "path, publish, copies, max_copies, threshold, rotate_at, min_dwell, rotation, interval, settle"
+	targetKeys      = "path, publish, copies, max_copies, keep_free, threshold, rotate_at, min_dwell, rotation, interval, settle"
+	someBytes       = `a number of bytes with its unit (B, KiB, MiB, GiB or TiB) and in quotes, such as "64MiB" or "0B"`
 	anAddress       = `"" or an IP address (or localhost) and a port, such as "127.0.0.1:9642"`
 	plainPath       = `an absolute path of at most 4095 bytes without "//", "/../" and the like`
 	targetNames     = `letters, digits, ".", "_" and "-", the first no "." or "-"`
@@ -82,6 +85,15 @@ func TestFileProblems(t *testing.T) {
 		{"rotate_at percent", "\nrotate_at = \"90%\"", []string{
 			`relinkd.toml:3: target.imapd.rotate_at: found "90%", allowed: a number above 0 and up to 1`}},
 
+		{"nonsense", "\ninterval = \"1ns\"\n[census]\ninterval = \"1ns\"\nverify = \"1ns\"", []string{
+			`relinkd.toml:3: target.imapd.interval: found "1ns", allowed: ` + durationAbove,
+			`relinkd.toml:5: census.interval: found "1ns", allowed: ` + durationAbove,
+			`relinkd.toml:6: census.verify: found "1ns", allowed: ` + durationMinute}},
+		{"bytes", "\nkeep_free = 64", []string{`relinkd.toml:3: target.imapd.keep_free: found 64, a number without a unit, allowed: ` + someBytes}},
+		{"bytes of another unit", "\nkeep_free = \"64MB\"", []string{`relinkd.toml:3: target.imapd.keep_free: found "64MB", allowed: ` + someBytes}},
+		{"more bytes than there are", "\nkeep_free = \"9999999TiB\"", []string{`relinkd.toml:3: target.imapd.keep_free: found "9999999TiB", allowed: ` + someBytes}},
+		{"fewer bytes than none", "\nkeep_free = \"-1B\"", []string{`relinkd.toml:3: target.imapd.keep_free: found "-1B", allowed: ` + someBytes}},
+
 		{"durations", "\nmin_dwell = 1\ninterval = \"0s\"\n[target.imapd.settle]\nquiet = \"-1s\"\nmax = \"30\"", []string{
 			`relinkd.toml:3: target.imapd.min_dwell: found 1, a number without a unit, allowed: ` + durationAtLeast,
 			`relinkd.toml:4: target.imapd.interval: found "0s", allowed: ` + durationAbove,
@@ -89,10 +101,10 @@ func TestFileProblems(t *testing.T) {
 			`relinkd.toml:7: target.imapd.settle.max: found "30", a number without a unit, allowed: ` + durationAtLeast}},
 		{"durations of the census", "\n[census]\ninterval = 1979-05-27\nverify = \"1d\"", []string{
 			`relinkd.toml:4: census.interval: found 1979-05-27, allowed: ` + durationAbove,
-			`relinkd.toml:5: census.verify: found "1d", allowed: ` + durationAbove}},
+			`relinkd.toml:5: census.verify: found "1d", allowed: ` + durationMinute}},
 		{"durations of zero", "\n[census]\ninterval = \"0\"\nverify = false", []string{
 			`relinkd.toml:4: census.interval: found "0", allowed: ` + durationAbove,
-			`relinkd.toml:5: census.verify: found false, allowed: ` + durationAbove}},
+			`relinkd.toml:5: census.verify: found false, allowed: ` + durationMinute}},
 		{"an inline table", "\nsettle = { quiet = \"x\",\n  max = 3 }", []string{
 			`relinkd.toml:3: target.imapd.settle.quiet: found "x", allowed: ` + durationAtLeast,
 			`relinkd.toml:4: target.imapd.settle.max: found 3, a number without a unit, allowed: ` + durationAtLeast}},
@@ -271,5 +283,35 @@ func TestVariableOfTwoTargets(t *testing.T) {
 		"target.a_b.copies, allowed: a variable that means one setting: use the file"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What nobody means is refused by a limit that is named, before it takes long.
+func TestLimits(t *testing.T) {
+	const imapd = "[target.imapd]\npath = \"/opt/imapd\"\n"
+	many := 50_000
+	var targets strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&targets, "[target.t%d]\npath = \"/opt/x/t%d\"\n", i, i)
+	}
+	deep := strings.Repeat("a.", many) + "a"
+	tooDeep := `relinkd.toml:3: found a key of more than 16 parts, with those of its tables, allowed: at most 16 parts`
+	for _, tt := range []struct{ name, text, want string }{
+		{"a nested table", imapd + "[" + deep + "]\n", tooDeep},
+		{"a dotted key", imapd + deep + " = 1\n", tooDeep},
+		{"inline tables", imapd + "a = " + strings.Repeat("{ a = ", 100) + "1" + strings.Repeat(" }", 100), tooDeep},
+		{"a dotted key in a table", imapd + "settle." + strings.Repeat("a.", 13) + "a = 1\n", tooDeep},
+		{"5,000 targets", targets.String(), `relinkd.toml:1: target: found 5000 targets, allowed: at most 100 targets`},
+		{"a large file", imapd + strings.Repeat("#\n", 256<<9), `relinkd.toml: found a file of more than 262144 bytes, allowed: at most 262144 bytes`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff([]string{tt.want}, problems(t, Options{File: write(t, tt.text)})); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	most := fmt.Sprintf("%sx.%sa = 1\n", imapd, strings.Repeat("a.", 12))
+	if diff := cmp.Diff([]string{`relinkd.toml:3: target.imapd.x: found a key that relinkd does not know, allowed: ` + targetKeys}, problems(t, Options{File: write(t, most)})); diff != "" {
+		t.Errorf("as deep as may be (-want +got):\n%s", diff)
 	}
 }

@@ -36,15 +36,22 @@ func literal(v any) string {
 	switch v := v.(type) {
 	case string:
 		return strconv.Quote(v)
+	case Bytes:
+		return strconv.Quote(v.String())
 	case time.Duration:
-		text := v.String() // 24h0m0s
-		for _, zero := range []string{"0s", "0m"} {
-			if short := strings.TrimSuffix(text, zero); short != "" && strings.ContainsAny(short[len(short)-1:], "hm") {
-				text = short
-			}
-		}
-		return strconv.Quote(text)
+		return strconv.Quote(shortDuration(v))
 	default:
 		return fmt.Sprint(v)
 	}
+}
+
+// shortDuration writes d without units of which there are none.
+func shortDuration(d time.Duration) string {
+	text := d.String() // 24h0m0s
+	for _, zero := range []string{"0s", "0m"} {
+		if short := strings.TrimSuffix(text, zero); short != "" && strings.ContainsAny(short[len(short)-1:], "hm") {
+			text = short
+		}
+	}
+	return text
 }

@@ -46,6 +46,13 @@ const (
 // maxKeep is how many earlier generations can be kept.
 const maxKeep = 99
 
+// The shortest times between what is done again and again. A census of a small host takes a millisecond, of
+// which more than a tenth of a core would be taken by a shorter interval; to read all copies takes seconds.
+const (
+	shortestInterval = 10 * time.Millisecond
+	shortestVerify   = time.Minute
+)
+
 // settings is every key there is for targets of these names. It is the one place that knows keys,
 // defaults and ranges; what one key has to do with others is in validate.go.
 func settings(targets []string) []setting {
@@ -66,11 +73,12 @@ func targetSettings() []setting {
 		{[]string{"publish"}, string(PublishSymlink), publish(launcher.Supported())},
 		{[]string{"copies"}, 60, whole(1, pool.MaxCopies)},
 		{[]string{"max_copies"}, 240, whole(1, pool.MaxCopies)},
+		{[]string{"keep_free"}, Bytes(64 << 20), bytes()},
 		{[]string{"threshold"}, 200, whole(1, 0)},
 		{[]string{"rotate_at"}, 0.9, share()},
 		{[]string{"min_dwell"}, time.Second, atLeastZero()},
 		{[]string{"rotation"}, string(RotationAdaptive), oneOf([]string{string(RotationAdaptive), string(RotationInterval)}, nil)},
-		{[]string{"interval"}, time.Minute, aboveZero()},
+		{[]string{"interval"}, time.Minute, atLeast(shortestInterval)},
 		{[]string{"keep"}, 2, whole(0, maxKeep)},
 		{[]string{"settle", "quiet"}, time.Second, atLeastZero()},
 		{[]string{"settle", "max"}, 30 * time.Second, atLeastZero()},
@@ -88,10 +96,10 @@ func publish(noLauncher error) kind {
 // hostSettings is the keys that are there once.
 func hostSettings() []setting {
 	return []setting{
-		{[]string{"census", "interval"}, time.Minute, aboveZero()},
+		{[]string{"census", "interval"}, time.Minute, atLeast(shortestInterval)},
 		{[]string{"census", "events"}, string(EventsAuto), oneOf(
 			[]string{string(EventsAuto), string(EventsNetlink), string(EventsOff)}, nil)},
-		{[]string{"census", "verify"}, 24 * time.Hour, aboveZero()},
+		{[]string{"census", "verify"}, 24 * time.Hour, atLeast(shortestVerify)},
 		{[]string{"control", "socket"}, "/run/relinkd/relinkd.sock", absolute(longestSocket)},
 		{[]string{"control", "group"}, "", text(`"" or the name of a group`)},
 		{[]string{"metrics", "listen"}, "", listenAddress()},

@@ -100,7 +100,11 @@ func targetFindings(t *watch.TargetStatus) []Finding {
 			found(false, "", "%s: %s", t.Name, t.Reason)
 		}
 	}
-	if t.Saturated {
+	switch {
+	case t.Saturated && t.GrowthReason != "" && len(t.Copies) < t.MaxCopies:
+		found(true, "make room for copies, or raise threshold and then `relinkd reload`",
+			"%s is saturated: none of its %s has room below the mark of %d, and no more can be made: %s", t.Name, copies(len(t.Copies)), t.Mark, t.GrowthReason)
+	case t.Saturated:
 		found(true, "raise max_copies or threshold, then `relinkd reload`",
 			"%s is saturated: none of its %s has room below the mark of %d, and max_copies is %d", t.Name, copies(len(t.Copies)), t.Mark, t.MaxCopies)
 	}

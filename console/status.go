@@ -65,6 +65,7 @@ func (s Screen) target(b *strings.Builder, t *watch.TargetStatus, events []watch
 		return
 	}
 	s.row(b, "limits", "%d on a copy, moves on at %d; most so far %d", t.Threshold, t.Mark, t.PeakCopyProcesses)
+	s.row(b, "promise", "%s", promise(t))
 	s.row(b, "room", "%s", room(t))
 	s.row(b, "starts", "%s", starts(t))
 	s.row(b, "rotations", "%s", rotations(t))
@@ -125,10 +126,20 @@ func Below(t *watch.TargetStatus) int {
 // room says how many processes can still begin, also when more copies are made.
 func room(t *watch.TargetStatus) string {
 	text := fmt.Sprintf("%d more below the mark", Below(t))
-	if more := t.MaxCopies - len(t.Copies); more > 0 {
+	if more := t.GrowableCopies; more > 0 {
 		text += fmt.Sprintf(", then %d in up to %s more", more*t.Mark, copies(more))
+	} else if t.GrowthReason != "" {
+		text += ", and no more copies can be made: " + t.GrowthReason
 	}
 	return text
+}
+
+// promise says what the threshold is worth just now.
+func promise(t *watch.TargetStatus) string {
+	if !t.ThresholdPromised {
+		return "no threshold is promised: " + t.ThresholdReason
+	}
+	return fmt.Sprintf("no copy passes the threshold if no more than %d start before relinkd acts", t.UnseenProcesses)
 }
 
 // rotations counts the rotations by what asked for them, as far as there were any.

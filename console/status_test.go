@@ -52,6 +52,7 @@ func imapd(n int) watch.TargetStatus {
 		StaleProcesses: 3, SourceProcesses: 1,
 		Rotations: 66, RotationsByReason: watch.RotationsByReason{Threshold: 64, Operator: 2},
 		PeakCopyProcesses: 181, ExecRate: 12.54, EventLatencySeconds: 0.00012,
+		GrowableCopies: 240 - n, UnseenProcesses: 9, ThresholdPromised: true,
 		Generation: watch.Generation{
 			SHA256: "3f2a5c1be0d94d0a8f5a7b1f1d0c9e8b7a6f5e4d3c2b1a0918273645546372f1",
 			Size:   360224, Since: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC),
@@ -94,11 +95,15 @@ func statuses() map[string]*watch.Status {
 	suspect.Copies[1].Verified = false
 	suspect.Copies[4].Processes = 213
 	suspect.PeakCopyProcesses = 213
-	full.Saturated, full.MaxCopies = true, 6
+	full.Saturated, full.MaxCopies, full.GrowableCopies = true, 6, 0
+	full.ThresholdPromised, full.ThresholdReason = false, "no copy has room for the 9 processes that may start before relinkd acts, and no more copies can be made"
+	stuck := full
+	stuck.MaxCopies, stuck.GrowthReason = 240, "4 KiB are free on the file system of /usr/lib/cyrus/bin: a copy takes 352 KiB, and 64MiB are to stay free (keep_free)"
 	all := map[string]*watch.Status{
 		"healthy":   {Version: "1.2.3", Accounting: "netlink", Targets: []watch.TargetStatus{few}},
 		"over":      {Version: "1.2.3", Accounting: "netlink", Overflows: 2, Targets: []watch.TargetStatus{suspect}},
 		"saturated": {Version: "1.2.3", Accounting: "netlink", Targets: []watch.TargetStatus{full}},
+		"stuck":     {Version: "1.2.3", Accounting: "netlink", Targets: []watch.TargetStatus{stuck}},
 		"troubled": {
 			Version: "1.2.3", Accounting: "census", AccountingReason: "census.events is off", UnreadableProcesses: 17,
 			ConfigError: "/etc/relinkd/relinkd.toml:3: target.imapd.copies: found 0, allowed: a whole number from 1 to 999\n/etc/relinkd/relinkd.toml:4: another\n",

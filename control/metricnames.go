@@ -25,6 +25,7 @@ const (
 	metricCopies           = "relinkd_copies"
 	metricUnverified       = "relinkd_copies_unverified"
 	metricMaxCopies        = "relinkd_max_copies"
+	metricGrowable         = "relinkd_growable_copies"
 	metricSaturated        = "relinkd_saturated"
 	metricStale            = "relinkd_stale_processes"
 	metricSource           = "relinkd_source_processes"
@@ -35,6 +36,8 @@ const (
 	metricGenerationSize   = "relinkd_generation_size_bytes"
 	metricExecRate         = "relinkd_exec_rate"
 	metricEventLatency     = "relinkd_event_latency_seconds"
+	metricUnseen           = "relinkd_unseen_processes"
+	metricPromised         = "relinkd_threshold_promised"
 	metricRotationLatency  = "relinkd_rotation_latency_seconds"
 	metricRotationDuration = "relinkd_rotation_duration_seconds"
 	metricCloneDuration    = "relinkd_clone_duration_seconds"
@@ -89,16 +92,19 @@ func metrics() []metric {
 		{metricCopies, gauge, ofTarget(), "Copies of the generation in force."},
 		{metricUnverified, gauge, ofTarget(), "Copies that were found to differ from their source, and are not made again yet."},
 		{metricMaxCopies, gauge, ofTarget(), "How far the number of copies may grow, as configured."},
-		{metricSaturated, gauge, ofTarget(), "Whether all copies are at the mark and no more may be made (1)."},
+		{metricGrowable, gauge, ofTarget(), "Copies that can still be made: as max_copies allows, and the disk."},
+		{metricSaturated, gauge, ofTarget(), "Whether all copies are at the mark and no more can be made (1)."},
 		{metricStale, gauge, ofTarget(), "Processes that run copies of an earlier generation."},
 		{metricSource, gauge, ofTarget(), "Processes that run the packaged file itself, not a copy."},
 		{metricRotations, counter, ofTarget("reason"), "Moves on to another copy, by what asked for them: threshold, interval, saturated or operator."},
-		{metricGrown, counter, ofTarget(), "Copies that were added because all others were full."},
+		{metricGrown, counter, ofTarget(), "Copies that were added because all others were full, or about to be."},
 		{metricGenerationInfo, gauge, ofTarget("generation"), "Always 1, labelled with the beginning of the SHA-256 of the executable that all copies equal."},
 		{metricGenerationSince, gauge, ofTarget(), "When that executable came in force: time() minus this is its age."},
 		{metricGenerationSize, gauge, ofTarget(), "Its size."},
 		{metricExecRate, gauge, ofTarget(), "Processes that begin a second, as last measured."},
 		{metricEventLatency, gauge, ofTarget(), "How late relinkd knows of a process, as the mark allows for."},
+		{metricUnseen, gauge, ofTarget(), "Processes that may begin before relinkd acts, as the mark allows for."},
+		{metricPromised, gauge, ofTarget(), "Whether no copy passes the threshold if no more than those begin (1); 0 says that it may, and status why."},
 		{metricRotationLatency, histogram, ofTarget(), "From the beginning of the process that asked for a rotation to the moved link; only with process events."},
 		{metricRotationDuration, histogram, ofTarget(), "How long moving the link takes."},
 		{metricCloneDuration, histogram, ofTarget("for"), "How long making copies takes, until they are durable: all of a generation, or one for growth."},

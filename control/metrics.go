@@ -143,6 +143,7 @@ func (s sink) ofTarget(t *watch.TargetStatus, m *watch.Measures) {
 	s.count(metricCopies, len(t.Copies), t.Name)
 	s.count(metricUnverified, unverified, t.Name)
 	s.count(metricMaxCopies, t.MaxCopies, t.Name)
+	s.count(metricGrowable, t.GrowableCopies, t.Name)
 	s.truth(metricSaturated, t.Saturated, t.Name)
 	s.count(metricStale, t.StaleProcesses, t.Name)
 	s.count(metricSource, t.SourceProcesses, t.Name)
@@ -158,6 +159,8 @@ func (s sink) ofTarget(t *watch.TargetStatus, m *watch.Measures) {
 	}
 	s.value(metricExecRate, t.ExecRate, t.Name)
 	s.value(metricEventLatency, t.EventLatencySeconds, t.Name)
+	s.count(metricUnseen, t.UnseenProcesses, t.Name)
+	s.truth(metricPromised, t.ThresholdPromised, t.Name)
 	s.durations(metricRotationLatency, m.RotationLatency, t.Name)
 	s.durations(metricRotationDuration, m.Rotation, t.Name)
 	s.durations(metricCloneDuration, m.CloneGeneration, t.Name, "generation")

@@ -36,7 +36,7 @@ func durations(ms ...int) measured.Histogram {
 // busy is a daemon with so many copies, in which everything that can be told is.
 func busy(copies int) *watch.Snapshot {
 	t := watch.TargetStatus{
-		Name: "imapd", State: watch.Steady, Executes: true, Threshold: 200, Mark: 170, MaxCopies: 240, Saturated: true, Processes: 11, StaleProcesses: 3,
+		Name: "imapd", State: watch.Steady, Executes: true, Threshold: 200, Mark: 170, MaxCopies: 240, GrowableCopies: 170, Saturated: true, UnseenProcesses: 30, ThresholdPromised: true, Processes: 11, StaleProcesses: 3,
 		SourceProcesses: 2, PeakCopyProcesses: 181, ExecRate: 12.5, EventLatencySeconds: 0.0005,
 		RotationsByReason: watch.RotationsByReason{Threshold: 64, Interval: 1, Saturated: 3, Operator: 2},
 		Generation:        watch.Generation{SHA256: strings.Repeat("0123456789abcdef", 4), Size: 360224, Since: time.Unix(1700000000, 5e8)},
@@ -107,7 +107,8 @@ func TestMetrics(t *testing.T) {
 		`relinkd_current_copy{copy="imapd_001",target="imapd"} 1`, `relinkd_copy_processes_peak{target="imapd"} 181`,
 		`relinkd_threshold_processes{target="imapd"} 200`, `relinkd_threshold_processes{target="lmtpd"} 9`,
 		`relinkd_mark_processes{target="imapd"} 170`, `relinkd_copies{target="imapd"} 2`, `relinkd_copies_unverified{target="imapd"} 1`,
-		`relinkd_max_copies{target="imapd"} 240`, `relinkd_saturated{target="imapd"} 1`, `relinkd_stale_processes{target="imapd"} 3`,
+		`relinkd_max_copies{target="imapd"} 240`, `relinkd_growable_copies{target="imapd"} 170`,
+		`relinkd_unseen_processes{target="imapd"} 30`, `relinkd_threshold_promised{target="imapd"} 1`, `relinkd_threshold_promised{target="lmtpd"} 0`, `relinkd_saturated{target="imapd"} 1`, `relinkd_stale_processes{target="imapd"} 3`,
 		`relinkd_source_processes{target="imapd"} 2`, `relinkd_rotations_total{reason="threshold",target="imapd"} 64`,
 		`relinkd_rotations_total{reason="interval",target="imapd"} 1`, `relinkd_rotations_total{reason="saturated",target="imapd"} 3`,
 		`relinkd_rotations_total{reason="operator",target="imapd"} 2`, `relinkd_copies_grown_total{target="imapd"} 7`,

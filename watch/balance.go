@@ -24,6 +24,7 @@ func (t *target) balance(now time.Time) time.Duration {
 	}
 	t.atRest = true
 	t.follower.Set(t.executables())
+	t.lookForRoom(now)
 	t.checkCopies(now)
 	return t.steer(now)
 }
@@ -124,7 +125,7 @@ func (t *target) view(loads []pool.Load, now time.Time) pool.View {
 		SinceRotation: now.Sub(t.rotatedAt),
 		GrowthTime:    t.growthTime(now),
 		NoGrowth:      t.job != nil || now.Before(t.growRetry.until),
-		CannotGrow:    t.cannotGrow != "",
+		CannotGrow:    t.cannotGrow(now) != "",
 	}
 }
 
@@ -223,8 +224,8 @@ const reasonOperator pool.Reason = "operator"
 func (t *target) saturate(is bool) {
 	if is && !t.saturated && time.Since(t.saturatedAt) > time.Minute { // it may come and go
 		t.saturatedAt = time.Now()
-		if t.cannotGrow != "" && t.wanted < t.cfg.MaxCopies {
-			t.warn(Event{Kind: EventState, Reason: "saturated"}, "all %d copies are at the mark of %d processes and no more can be made: %s", t.wanted, t.mark, t.cannotGrow)
+		if why := t.cannotGrow(t.saturatedAt); why != "" && t.wanted < t.cfg.MaxCopies {
+			t.warn(Event{Kind: EventState, Reason: "saturated"}, "all %d copies are at the mark of %d processes and no more can be made: %s", t.wanted, t.mark, why)
 		} else {
 			t.warn(Event{Kind: EventState, Reason: "saturated"}, "all %d copies are at the mark of %d processes and max_copies is %d: raise max_copies or threshold", t.wanted, t.mark, t.cfg.MaxCopies)
 		}

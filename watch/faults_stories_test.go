@@ -280,7 +280,7 @@ func leaveStories() []story {
 
 func copyStories() []story {
 	return []story{
-		{name: "growth", edit: func(c *config.Target) { c.Copies, c.MaxCopies, c.Threshold, c.RotateAt = 1, 3, 2, 0.5 },
+		{name: "growth", edit: func(c *config.Target) { c.Copies, c.MaxCopies, c.Threshold, c.RotateAt = 1, 2, 2, 0.5 },
 			world: func(r *rehearsal) { hold(r.t, r.executed()) },
 			done:  func(_ *site, st TargetStatus) bool { return len(st.Copies) == 2 && st.Current == "imapd_002" }},
 		{name: "fewer copies", edit: func(c *config.Target) { c.Copies, c.MaxCopies = 5, 5 },

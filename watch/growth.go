@@ -2,10 +2,70 @@ package watch
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"relinkd/config"
 	"relinkd/pool"
 )
+
+// disk is what room there is for further copies on the file system of the install directory.
+type disk struct {
+	seen time.Time // when that was looked at
+	fits int       // copies
+	full string    // why none fits; "" when one does
+}
+
+// diskGlance is how often that is looked at.
+const diskGlance = time.Second
+
+// lookForRoom finds out how many further copies fit on the disk if keep_free of it stays free for others. A
+// copy is reckoned as if it shared no block with its source.
+func (t *target) lookForRoom(now time.Time) {
+	if t.src == nil || t.link == nil || now.Sub(t.disk.seen) < diskGlance {
+		return
+	}
+	t.disk = disk{seen: now}
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(t.link.Dir().Fd(), &fs); err != nil {
+		t.disk.full = fmt.Sprintf("it cannot be told how much of the file system of %s is free: %v", t.dirPath(), err)
+		return
+	}
+	block := int64(fs.Bsize)
+	free := int64(fs.Bavail) * block // what root alone may use stays free as well
+	size := max(1, (t.src.Info().Size+block-1)/block) * block
+	if left := free - int64(t.cfg.KeepFree); left >= size {
+		t.disk.fits = int(min(left/size, pool.MaxCopies))
+		return
+	}
+	t.disk.full = fmt.Sprintf("%d KiB are free on the file system of %s: a copy takes %d KiB, and %s are to stay free (keep_free)", free>>10, t.dirPath(), size>>10, t.cfg.KeepFree)
+}
+
+// growFailureLasts is how long a failure to grow tells that the next attempt would fail. It is longer than the
+// longest wait before that.
+const growFailureLasts = 2 * time.Minute
+
+// cannotGrow is why no further copy can be made, as far as is known; "" when one can.
+func (t *target) cannotGrow(now time.Time) string {
+	switch {
+	case t.disk.full != "":
+		return t.disk.full
+	case now.Sub(t.growFailedAt) < growFailureLasts:
+		return t.growFailed
+	}
+	return ""
+}
+
+// growable is how many further copies can be made where there are so many.
+func (t *target) growable(copies int, now time.Time) int {
+	if t.cannotGrow(now) != "" || t.cfg.Rotation == config.RotationInterval || t.src == nil {
+		return 0
+	}
+	return max(0, min(t.cfg.MaxCopies-copies, t.disk.fits))
+}
 
 // unknownGrowth is how long making a copy is reckoned to take while no copy of the target was made.
 const unknownGrowth = time.Second
@@ -26,6 +86,13 @@ func (t *target) growthTime(now time.Time) time.Duration {
 func (t *target) grow(ctx context.Context, numbers []int) {
 	j := &job{origin: fromPristine, info: t.src.Info(), grow: true, began: time.Now()}
 	j.ctx, j.cancel = context.WithCancel(ctx)
+	t.disk.seen = time.Time{}
+	t.lookForRoom(j.began)
+	if t.disk.full != "" {
+		t.endJob(j, errors.New(t.disk.full))
+		return
+	}
+	numbers = numbers[:min(len(numbers), t.disk.fits)]
 	if err := t.pool.Check(numbers); err != nil {
 		t.endJob(j, err)
 		return

@@ -73,14 +73,14 @@ func (t *target) endJob(j *job, err error) {
 	case err == nil:
 		t.retry.reset()
 		t.growRetry.reset()
-		t.cannotGrow = ""
+		t.growFailed = ""
 	case errors.Is(err, context.Canceled):
 	case errors.Is(err, linker.ErrSuperseded), errors.Is(err, pool.ErrChanged):
 		t.log.Info().Err(err).Msg("the source was replaced meanwhile: starting over with what stands at path now")
 	case t.mustRestart(err):
 	case j.grow:
-		t.cannotGrow = advise(err)
-		t.wrong(zerolog.ErrorLevel, "cannot grow the pool: "+t.cannotGrow, fmt.Sprintf("there are %d copies and no more", t.wanted))
+		t.growFailed, t.growFailedAt = advise(err), time.Now()
+		t.wrong(zerolog.ErrorLevel, "cannot grow the pool: "+t.growFailed, fmt.Sprintf("there are %d copies and no more", t.wanted))
 		t.growRetry.next(time.Now())
 	default:
 		t.failed(err)

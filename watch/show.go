@@ -2,6 +2,7 @@ package watch
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -35,6 +36,7 @@ func (t *target) show() {
 			Threshold:           t.cfg.Threshold,
 			Mark:                t.mark,
 			MaxCopies:           t.cfg.MaxCopies,
+			GrowthReason:        t.cannotGrow(time.Now()),
 			Saturated:           t.saturated,
 			Rotations:           t.rotations.Threshold + t.rotations.Interval + t.rotations.Saturated + t.rotations.Operator,
 			RotationsByReason:   t.rotations,
@@ -75,6 +77,7 @@ func (t *target) show() {
 			Verified:  !t.suspect[c.Number],
 		})
 	}
+	s.GrowableCopies = t.growable(len(s.Copies), time.Now())
 	for id := range t.stale {
 		s.StaleProcesses += counts.Of(id)
 	}

@@ -54,6 +54,8 @@ type TargetStatus struct {
 	Threshold           int               `json:"threshold"`
 	Mark                int               `json:"mark"`
 	MaxCopies           int               `json:"max_copies"`
+	GrowableCopies      int               `json:"growable_copies"` // that can still be made: by max_copies, and by the disk
+	GrowthReason        string            `json:"growth_reason"`   // why no more can be made than that; "" when max_copies is why
 	Saturated           bool              `json:"saturated"`
 	Processes           int               `json:"processes"` // on the copies of this generation
 	StaleProcesses      int               `json:"stale_processes"`

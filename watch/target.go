@@ -79,7 +79,9 @@ type target struct {
 	told         State   // the last one that was told of
 	retry        backoff
 	growRetry    backoff
-	cannotGrow   string                      // why no further copy could be made the last time; "" when one could
+	growFailed   string // why no further copy could be made the last time; "" when one could
+	growFailedAt time.Time
+	disk         disk
 	growth       time.Duration               // making copies took the last time; 0 for never
 	growths      gauge.Window[time.Duration] // of how long making further copies took
 	stuck        stuck

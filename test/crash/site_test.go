@@ -99,7 +99,7 @@ copies = %d
 max_copies = %d
 threshold = 1000
 rotation = "interval"
-interval = "1ms"
+interval = "10ms"
 settle = { quiet = "5ms", max = "1s" }
 [control]
 socket = %q

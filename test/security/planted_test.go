@@ -240,7 +240,7 @@ func TestStrangerAtEveryName(t *testing.T) {
 
 func strangerAtEveryName(t *testing.T, publish string) {
 	s := newSite(t)
-	s.extra = fmt.Sprintf("rotation = \"interval\"\ninterval = \"5ms\"\npublish = %q", publish)
+	s.extra = fmt.Sprintf("rotation = \"interval\"\ninterval = \"10ms\"\npublish = %q", publish)
 	s.configure()
 	d := s.start()
 	d.in(watch.Steady)

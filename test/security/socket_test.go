@@ -38,7 +38,7 @@ func (o *output) String() string {
 // answers and rotates meanwhile, and keeps no descriptor afterwards.
 func TestSocketUnderFire(t *testing.T) {
 	s := newSite(t)
-	s.extra = "rotation = \"interval\"\ninterval = \"5ms\""
+	s.extra = "rotation = \"interval\"\ninterval = \"10ms\""
 	s.configure()
 	d := s.start()
 	d.in(watch.Steady)
