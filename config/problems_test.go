@@ -14,7 +14,7 @@ const (
 	durationAbove   = `a duration of at least 10ms, with its unit and in quotes, such as "90s", "1m30s" or "24h"`
 	durationMinute  = `a duration of at least 1m, with its unit and in quotes, such as "90s", "1m30s" or "24h"`
 	durationAtLeast = `a duration of at least zero, with its unit and in quotes, such as "90s", "1m30s" or "24h"`
-	targetKeys      = "path, publish, copies, max_copies, keep_free, threshold, rotate_at, min_dwell, rotation, interval, settle"
+	targetKeys      = "path, publish, copies, max_copies, keep_free, threshold, rotate_at, min_dwell, rotation, interval, keep, settle"
 	someBytes       = `a number of bytes with its unit (B, KiB, MiB, GiB or TiB) and in quotes, such as "64MiB" or "0B"`
 	anAddress       = `"" or an IP address (or localhost) and a port, such as "127.0.0.1:9642"`
 	plainPath       = `an absolute path of at most 4095 bytes without "//", "/../" and the like`
