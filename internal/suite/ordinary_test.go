@@ -5,7 +5,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,30 +57,51 @@ func testFiles(t *testing.T) map[string][]string {
 	return all
 }
 
-// thatAsk are the tests in files of one package that reach os.Getuid, os.Geteuid or fstest, directly or by what the
-// files declare. Functions, methods and variables are told apart by their names alone: it may be too many.
-func thatAsk(t *testing.T, files []string) []string {
+// thatAsk are the tests in files of one package that reach os.Getuid or os.Geteuid, directly, by what the files
+// declare, or by fstest, which mounts file systems for root alone.
+func thatAsk(t *testing.T, files []string) (tests []string) {
+	t.Helper()
+	mounts, err := filepath.Glob(filepath.Join(top, "internal/fstest/*.go"))
+	if err != nil || len(mounts) == 0 {
+		t.Fatalf("fstest: %q, %v", mounts, err)
+	}
+	seeds := []string{"Getuid", "Geteuid"}
+	for _, name := range askers(t, mounts, seeds) {
+		seeds = append(seeds, "fstest."+name)
+	}
+	for _, name := range askers(t, files, seeds) {
+		if strings.HasPrefix(name, "Test") && name != "TestMain" {
+			tests = append(tests, name)
+		}
+	}
+	return tests
+}
+
+// askers are the functions, methods and variables of a package that reach one of the seeds. They are told apart
+// by their names alone: it may be too many.
+func askers(t *testing.T, files, seeds []string) []string {
 	t.Helper()
 	uses := map[string]map[string]bool{} // by what is declared, the names that it uses
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
+	note := func(name string, node ast.Node) {
+		if uses[name] == nil {
+			uses[name] = map[string]bool{}
 		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, content, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		note := func(name string, node ast.Node) {
-			if uses[name] == nil {
-				uses[name] = map[string]bool{}
-			}
-			ast.Inspect(node, func(n ast.Node) bool {
-				if id, is := n.(*ast.Ident); is {
-					uses[name][id.Name] = true
+		ast.Inspect(node, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.Ident:
+				uses[name][n.Name] = true
+			case *ast.SelectorExpr:
+				if of, is := n.X.(*ast.Ident); is {
+					uses[name][of.Name+"."+n.Sel.Name] = true
 				}
-				return true
-			})
+			}
+			return true
+		})
+	}
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
 		}
 		for _, d := range parsed.Decls {
 			switch d := d.(type) {
@@ -100,23 +120,22 @@ func thatAsk(t *testing.T, files []string) []string {
 			}
 		}
 	}
-	asks := map[string]bool{"Getuid": true, "Geteuid": true, "fstest": true} // which mounts for root alone
+	asks := map[string]bool{}
+	for _, seed := range seeds {
+		asks[seed] = true
+	}
+	var names []string
 	for grown := true; grown; {
 		grown = false
 		for name, used := range uses {
 			for u := range used {
 				if asks[u] && !asks[name] {
 					asks[name], grown = true, true
+					names = append(names, name)
 				}
 			}
 		}
 	}
-	var tests []string
-	for name := range asks {
-		if strings.HasPrefix(name, "Test") && name != "TestMain" && uses[name] != nil {
-			tests = append(tests, name)
-		}
-	}
-	slices.Sort(tests)
-	return tests
+	slices.Sort(names)
+	return names
 }
