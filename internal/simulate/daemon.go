@@ -3,6 +3,7 @@ package simulate
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"relinkd/pool"
@@ -16,12 +17,13 @@ type daemon struct {
 	policy pool.Policy
 	move   func(to int) // points the link at that copy
 
-	loads     []pool.Load // as far as it has heard
-	current   int
-	rotatedAt time.Duration
-	growing   bool
-	rotations int
-	saturated bool // ever
+	generation int         // of the copies: how often all were made anew
+	loads      []pool.Load // of the copies of that generation, as far as it has heard
+	current    int
+	rotatedAt  time.Duration
+	growing    bool
+	rotations  int
+	saturated  bool // ever
 
 	heard   time.Duration               // when the last of the news so far is read: none overtakes another
 	news    bool                        // not yet acted upon
@@ -37,26 +39,56 @@ func instant(at time.Duration) time.Time { return time.Unix(0, 0).Add(at) }
 const firstGrowth = 100 * time.Millisecond
 
 func newDaemon(c *clock, r *rand.Rand, s Scheme, move func(int)) *daemon {
-	d := &daemon{clock: c, random: r, policy: s.Policy, move: move, current: 1}
+	d := &daemon{clock: c, random: r, policy: s.Policy, move: move}
 	for n := range s.Copies {
 		d.loads = append(d.loads, pool.Load{Number: n + 1})
 	}
-	move(d.current)
+	d.point(1)
 	d.starts.Until(instant(0))
 	return d
 }
 
-// tell sends news on its way: a process of copy number started (+1) or ended (-1).
-func (d *daemon) tell(number, by int) {
+// generationSize is more than the copies of a generation. File n of generation g is number g × generationSize
+// + n, and file 0 is the packaged one.
+const generationSize = 1000
+
+// point has the link lead to a copy, or to the packaged file for 0.
+func (d *daemon) point(number int) {
+	d.current = number
+	d.move(d.generation*generationSize + number)
+}
+
+// upgrade makes all copies anew, of a file that an upgrade has put at path and that processes run meanwhile.
+// That takes 70 to 400 ms.
+func (d *daemon) upgrade(copies int) {
+	d.generation++
+	d.point(0)
+	d.growing = true
+	d.clock.after(within(d.random, 70*time.Millisecond, 400*time.Millisecond), func() {
+		d.growing = false
+		d.loads = d.loads[:0]
+		for n := range copies {
+			d.loads = append(d.loads, pool.Load{Number: n + 1})
+		}
+		d.point(1)
+	})
+}
+
+// tell sends news on its way: a process of a file started (+1) or ended (-1).
+func (d *daemon) tell(file, by int) {
 	began := d.clock.now
 	d.heard = max(d.heard, began+lateness(d.random))
-	d.clock.at(d.heard, func() { d.hear(number, by, d.clock.now-began) })
+	d.clock.at(d.heard, func() { d.hear(file, by, d.clock.now-began) })
 }
 
 // hear takes note of news that was so long on its way.
-func (d *daemon) hear(number, by int, late time.Duration) {
+func (d *daemon) hear(file, by int, late time.Duration) {
 	d.news = true
-	d.loads[number-1].Processes += by
+	number := file - d.generation*generationSize
+	at := slices.IndexFunc(d.loads, func(l pool.Load) bool { return l.Number == number })
+	if at >= 0 {
+		d.loads[at].Processes += by
+	}
 	d.late.Add(late, instant(d.clock.now))
 	if by > 0 {
 		d.starts.Began(instant(d.clock.now - late))
@@ -68,6 +100,9 @@ func (d *daemon) act() {
 	now := d.clock.now
 	d.news = false
 	d.starts.Until(instant(now))
+	if d.current == 0 {
+		return
+	}
 	decision := pool.Choose(d.policy, pool.View{
 		Loads:         d.loads,
 		Current:       d.current,
@@ -89,9 +124,9 @@ func (d *daemon) act() {
 }
 
 func (d *daemon) rotate(to int) {
-	d.current, d.rotatedAt = to, d.clock.now
+	d.rotatedAt = d.clock.now
 	d.rotations++
-	d.move(to)
+	d.point(to)
 }
 
 // grow makes copies, which takes 5 to 30 ms with their sync.

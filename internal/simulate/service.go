@@ -15,7 +15,7 @@ const (
 // is seen by the others in turn, when they get it, and by the holder after one more connection.
 type service struct {
 	clock    *clock
-	link     int                // the copy that new workers execute
+	link     int                // the file that new workers execute, numbered as the daemon does
 	launcher bool               // workers look at a launcher, which no rotation changes
 	told     func(copy, by int) // called with +1 for a worker's start, -1 for its end
 
@@ -96,7 +96,9 @@ func (s *service) start() *worker {
 	w := &worker{copy: s.link}
 	s.started++
 	s.processes[w.copy]++
-	s.highest = max(s.highest, s.processes[w.copy])
+	if w.copy%generationSize > 0 {
+		s.highest = max(s.highest, s.processes[w.copy])
+	}
 	s.told(w.copy, +1)
 	return w
 }

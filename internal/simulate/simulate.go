@@ -14,7 +14,7 @@ type Scheme struct {
 
 // Result is how a scheme did on a trace, until the trace's end.
 type Result struct {
-	Highest   int  // processes on one copy, at any time
+	Highest   int  // processes on one copy, at any time; the packaged file is none
 	Copies    int  // in the end
 	Rotations int  // those to a grown copy included
 	Retired   int  // workers that ended because of a rotation
@@ -47,6 +47,9 @@ func Run(t Trace, s Scheme, seed uint64) Result {
 		})
 	}
 	arrive(t.Connections)
+	if t.Upgrade > 0 {
+		c.at(t.Upgrade, func() { d.upgrade(s.Copies) })
+	}
 	if s.Policy.Rotation == pool.RotationInterval {
 		d.tick(t.End)
 	}
@@ -68,7 +71,9 @@ func Run(t Trace, s Scheme, seed uint64) Result {
 		if l.Processes != 0 {
 			r.Left++
 		}
-		if mail.processes[l.Number] != 0 {
+	}
+	for _, n := range mail.processes {
+		if n != 0 {
 			r.Left++
 		}
 	}

@@ -28,6 +28,12 @@ func interval() Scheme {
 	return s
 }
 
+// from is s with so many copies to begin with.
+func from(s Scheme, copies int) Scheme {
+	s.Name, s.Copies = fmt.Sprintf("%s, copies = %d", s.Name, copies), copies
+	return s
+}
+
 // withLauncher is s with publish = "launcher".
 func withLauncher(s Scheme) Scheme {
 	s.Name, s.Launcher = s.Name+", launcher", true
@@ -63,6 +69,10 @@ func Compare(seed uint64) []Row {
 			schemes = append(schemes, withLauncher(interval()), withLauncher(adaptive()), withThreshold(adaptive(), 300))
 		case "burst": // beyond what 60 copies can hold
 			schemes = append(schemes, withoutGrowth(adaptive()))
+		case "growth":
+			for i := range schemes {
+				schemes[i] = from(schemes[i], 50)
+			}
 		}
 		for _, s := range schemes {
 			rows = append(rows, Row{t.Name, s, Run(t, s, seed)})

@@ -18,6 +18,7 @@ type Trace struct {
 	Name        string
 	End         time.Duration
 	Connections []Connection
+	Upgrade     time.Duration // when an upgrade puts a new executable at path; 0 for never
 }
 
 // capacity is the processes for which the original scheme was built: 60 copies of 200.
@@ -28,7 +29,7 @@ const length = 20 * time.Minute
 
 // Traces makes all traces; the same seed makes the same ones.
 func Traces(seed uint64) []Trace {
-	return []Trace{loginStorm(seed), webmail(seed), idle(seed), burst(seed)}
+	return []Trace{loginStorm(seed), webmail(seed), idle(seed), burst(seed), growth(seed), upgrade(seed)}
 }
 
 // loginStorm is the morning: everybody logs in within 200 s, at up to 120 a second, and stays.
@@ -84,6 +85,27 @@ func burst(seed uint64) Trace {
 	begins := slowly + within(r, 0, time.Minute)
 	for range 2 * capacity {
 		t.add(within(r, begins, begins+time.Minute), length)
+	}
+	return t.sorted()
+}
+
+// growth is a pool of 50 copies that is too small: 12,000 come, 800 a second, and stay.
+func growth(seed uint64) Trace { return rush(seed, "growth", capacity) }
+
+// upgrade is the same until there are 6,000, when an upgrade comes, and goes on.
+func upgrade(seed uint64) Trace {
+	t := rush(seed, "upgrade", capacity)
+	t.Upgrade = t.Connections[6000].Start
+	return t
+}
+
+// rush is n connections, 800 a second, that stay.
+func rush(seed uint64, name string, n int) Trace {
+	const perSecond = 800
+	r := random(seed, name)
+	t := Trace{Name: name, End: length}
+	for range n {
+		t.add(within(r, 0, time.Duration(n)*time.Second/perSecond), length)
 	}
 	return t.sorted()
 }

@@ -20,6 +20,8 @@ func TestTraces(t *testing.T) {
 		{webmail, 265, 260, 240_000},
 		{idle, 12_000, 45, 21_000},
 		{burst, 36_000, 460, 36_000},
+		{growth, 12_000, 850, 12_000},
+		{upgrade, 12_000, 850, 12_000},
 	} {
 		trace := tt.make(seed)
 		most, perSecond := shape(t, trace)
