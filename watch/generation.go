@@ -366,17 +366,20 @@ func (t *target) startFromPath(ctx context.Context, o observation) error {
 
 // startFromPristine makes the copies that are missing, or all, from the pristine.
 func (t *target) startFromPristine(ctx context.Context) error {
-	return t.start(ctx, fromPristine, linker.Standing{}, func() (*os.File, error) {
-		f, err := t.link.Private().Open(t.link.PristineName())
-		if err != nil {
-			return nil, err
-		}
-		if err := install.Complete(f, t.dirPath()); err != nil {
-			f.Close()
-			return nil, fmt.Errorf("the pristine cannot be cloned: %w", err)
-		}
-		return f, nil
-	})
+	return t.start(ctx, fromPristine, linker.Standing{}, t.openPristine)
+}
+
+// openPristine opens the pristine as a source.
+func (t *target) openPristine() (*os.File, error) {
+	f, err := t.link.Private().Open(t.link.PristineName())
+	if err != nil {
+		return nil, err
+	}
+	if err := install.Complete(f, t.dirPath()); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("the pristine cannot be cloned: %w", err)
+	}
+	return f, nil
 }
 
 // renew sets the pristine aside, to which somebody has written, and puts a clone of a copy in its place;

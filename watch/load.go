@@ -197,9 +197,14 @@ func (t *target) knownCopy(m *pool.Manifest) int {
 
 // existing is the numbers of all files of a copy's name.
 func (t *target) existing() []int {
+	names, err := t.link.Dir().Names()
+	if err != nil { // nothing is known of any, and so none is touched
+		t.log.Warn().Err(err).Msg("the copies cannot be listed")
+		return nil
+	}
 	var numbers []int
-	for n := 1; n <= pool.MaxCopies; n++ {
-		if _, err := t.link.Dir().Lstat(pool.CopyName(t.base(), n)); err == nil {
+	for _, name := range names {
+		if n := pool.CopyNumber(t.base(), name); n != 0 {
 			numbers = append(numbers, n)
 		}
 	}

@@ -37,9 +37,7 @@ func (t *target) startTakeOver(ctx context.Context, o observation) error {
 
 // takeOverFrom begins with the making of the copies, when the pristine has its name.
 func (t *target) takeOverFrom(ctx context.Context, o observation) error {
-	return t.start(ctx, fromLinked, o.view.Path, func() (*os.File, error) {
-		return t.link.Private().Open(t.link.PristineName())
-	})
+	return t.start(ctx, fromLinked, o.view.Path, t.openPristine)
 }
 
 // takeOverCopies makes the hand-made copies of the pool's numbers ours, so that those that do not

@@ -161,8 +161,12 @@ func (t *target) clearAway(force bool, r *Report) error {
 		return err
 	}
 	before := len(t.pool.Owned())
-	left, err := t.removeCopies()
+	_, err = t.removeCopies()
 	t.cannotRemove(err, r)
+	var left []string
+	for _, n := range t.existing() {
+		left = append(left, t.link.Dir().Join(pool.CopyName(t.base(), n)))
+	}
 	if t.cfg.Publish == config.PublishNone && !force {
 		r.Warnings = append(r.Warnings, fmt.Sprintf(
 			"%s stays and leads to %s: a service whose program is missing stops Cyrus. Name %s in cyrus.conf again, restart Cyrus, then: relinkd restore %s --force",
@@ -294,6 +298,10 @@ func (t *target) prepareRestore(r *Report) (made madePristine, err error) {
 		return made, err
 	}
 	made.of = of
+	// Copies of it are ours, whatever else is known of them.
+	if _, _, err := t.pool.Adopt(context.Background(), src, t.existing(), &pool.Manifest{}); err != nil {
+		return made, err
+	}
 	r.Warnings = append(r.Warnings, fmt.Sprintf("the packaged file was gone: its clone, of %s, has a new inode, and the package manager may say so", of))
 	return made, nil
 }
