@@ -2,6 +2,7 @@ package watch
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -99,6 +100,11 @@ func (t *target) removeCopies() (left []string, err error) {
 			left = append(left, foreign.Path)
 		} else if err != nil {
 			failed = append(failed, err)
+		}
+	}
+	for _, n := range t.existing() { // which somebody has put there, over a copy of ours perhaps
+		if name := t.link.Dir().Join(pool.CopyName(t.base(), n)); !t.isOwned(n) && !slices.Contains(left, name) {
+			left = append(left, name)
 		}
 	}
 	return left, errors.Join(failed...)
