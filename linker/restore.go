@@ -252,7 +252,7 @@ func (l *Link) setAside(name string) (kept string, err error) {
 // pristine, or something in the private link's place, that was set aside.
 func belongs(name, file string) bool {
 	const number = len("_001")
-	if strings.HasPrefix(file, name+suffixPristine+suffixDrifted) || strings.HasPrefix(file, name+suffixDrifted) {
+	if strings.HasPrefix(file, name+".") { // what was drifted, and what others have named so
 		return true
 	}
 	return len(file) > len(name)+number && file[:len(name)] == name && file[len(name)] == '_'

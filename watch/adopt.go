@@ -117,8 +117,11 @@ func (t *target) promote(j *job, before *pool.Source) error {
 		return err
 	}
 	t.did(Event{Kind: EventManage, Reason: "adopted"}, "put %s in force at %s", j.file, t.cfg.Path)
+	j.asked.inForce = true
 	if t.cfg.Publish == config.PublishLauncher {
-		return t.renewLauncher()
+		if err := t.renewLauncher(); err != nil { // the one that stands there executes it as well
+			t.warn(repair("launcher not renewed", ""), "%s stays as it is: %s", t.cfg.Path, advise(err))
+		}
 	}
 	return nil
 }

@@ -66,6 +66,18 @@ func (p *privates) release(id fsys.ID, d *lockedDir, name string) {
 	}
 }
 
+// alone reports whether no other executable is managed in dir.
+func (p *privates) alone(dir *fsys.Dir) bool {
+	info, err := dir.Stat()
+	if err != nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := p.held[info.ID]
+	return d != nil && len(d.names) == 1
+}
+
 // flockDir locks dir, whose identity is id, by a descriptor of its own; -1 where that cannot be.
 func flockDir(dir *fsys.Dir, id fsys.ID) (int, error) {
 	fd, err := unix.Openat(dir.Fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)

@@ -118,6 +118,8 @@ type target struct {
 type waiter struct {
 	report *Report
 	done   chan error
+
+	inForce bool // what was asked for is done, though the target may be degraded for another reason
 }
 
 func newTarget(w *Watcher, cfg config.Target) *target {
@@ -357,6 +359,11 @@ func (t *target) answer() {
 		err = fmt.Errorf("%w: %s: %s", ErrRefused, t.cfg.Path, t.reason)
 	}
 	for _, w := range t.waiters {
+		if err != nil && w.inForce {
+			w.report.Warnings = append(w.report.Warnings, t.reason)
+			w.done <- nil
+			continue
+		}
 		w.done <- err
 	}
 	t.waiters = nil

@@ -178,6 +178,9 @@ func (t *target) clearAway(force bool, r *Report) error {
 		kept, err := t.link.Dismantle("")
 		t.cannotRemove(err, r)
 		left = append(left, kept...)
+		if p := t.link.Private(); p != nil && err == nil && len(kept) == 0 && t.locks.alone(p) {
+			left = append(left, "what is in "+p.Path())
+		}
 	}
 	r.Done = append(r.Done, fmt.Sprintf("removed %d copies", before-len(t.pool.Owned())))
 	if t.relinked > 0 {
