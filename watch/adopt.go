@@ -59,6 +59,12 @@ func (t *target) mayAdopt(what string) error {
 func (t *target) adoptAs(ctx context.Context, file string, like fsys.Info) (*waiter, error) {
 	t.cancelWork()
 	f, info, err := t.makeAdopted(ctx, file, like)
+	if errors.Is(err, errInForce) {
+		w := &waiter{report: &Report{Target: t.name, Done: []string{fmt.Sprintf("%s has what is in force already", file)}}, done: make(chan error, 1)}
+		w.done <- nil
+		t.wake()
+		return w, nil
+	}
 	if err != nil {
 		t.wake() // to what was cancelled
 		return nil, fmt.Errorf("%w: cannot adopt %s: %s", ErrRefused, file, advise(err))
@@ -70,6 +76,9 @@ func (t *target) adoptAs(ctx context.Context, file string, like fsys.Info) (*wai
 	t.wake()
 	return w, nil
 }
+
+// errInForce says that a file has the content of the source in force.
+var errInForce = errors.New("it is in force")
 
 // makeAdopted makes the clone of file that is to become the pristine, and asks of it what is asked of a
 // source. On an error nothing is left of it.
@@ -85,7 +94,7 @@ func (t *target) makeAdopted(ctx context.Context, file string, like fsys.Info) (
 	}
 	defer src.Close()
 	if src.SHA256() == t.src.SHA256() {
-		return nil, fsys.Info{}, fmt.Errorf("it is in force: %s has its content already", t.cfg.Path)
+		return nil, fsys.Info{}, errInForce
 	}
 	if err := t.link.DropAdopted(); err != nil { // left by a crash
 		return nil, fsys.Info{}, err

@@ -145,7 +145,10 @@ func (d *director) before(op fsys.Op, _ string) error {
 func (v verb) ask(ctx context.Context, w *Watcher) error {
 	switch v.Name {
 	case "restore":
-		_, err := w.Restore(ctx, name, v.Arg == "force")
+		r, err := w.Restore(ctx, name, v.Arg == "force")
+		if err == nil && strings.Contains(strings.Join(r.Warnings, "\n"), "it is left") {
+			return errors.New("something could not be removed, and is asked for again")
+		}
 		return err
 	case "manage":
 		_, err := w.Manage(ctx, name)

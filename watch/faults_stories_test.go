@@ -231,6 +231,11 @@ func leaveStories() []story {
 			both(s, sc)
 			sc.Races = []race{{"restore: exchange", 1, "remove path", "1"}}
 		}},
+		{name: "restore without a pristine fails", publish: waysOurs, setup: func(s *site) { must(s.t, os.Remove(s.pristine())) },
+			script: func(s *site, sc *scenery) {
+				sc.Verbs, sc.Offline = []verb{{"restore", ""}}, true
+				sc.Races = []race{{"restore: exchange", 1, "fail", ""}}
+			}},
 		{name: "restore where a newer file is hidden", publish: waysOurs, absent: true, setup: func(s *site) {
 			must(s.t, os.Remove(s.path))
 			must(s.t, writeStandin(s.private(name+".publish"), "2"))
@@ -334,7 +339,7 @@ func pathStories() []story {
 			file := s.file("2")
 			must(s.t, os.WriteFile(sc.note(newestName), []byte("2"), 0o600))
 			sc.Verbs = []verb{{"adopt", file}}
-			sc.Races = []race{installs("adopt: exchange", 1, "3")}
+			sc.Races = []race{installs("adopt: rename", 1, "3")}
 		}},
 		{name: "adopt fails", publish: waysOurs, script: func(s *site, sc *scenery) {
 			file := s.file("2")
@@ -370,6 +375,18 @@ func leftStories() []story {
 			must(s.t, os.Remove(s.path))
 			must(s.t, writeStandin(s.private(name+".aside"), "2"))
 		})},
+		{name: "earlier generations are left", publish: waysOurs, setup: func(s *site) {
+			for _, version := range []string{"7", "8", "9"} {
+				must(s.t, writeStandin(s.private(name+".generation-"+sha(version)), version))
+			}
+		}, world: upgrades},
+		{name: "a previous one that is the pristine is left", publish: waysOurs, setup: func(s *site) {
+			must(s.t, os.Link(s.pristine(), s.previous()))
+		}, world: upgrades},
+		{name: "a manifest under another name is left", setup: func(s *site) {
+			state := s.cfg.State.Dir
+			must(s.t, os.Rename(filepath.Join(state, name+".json"), filepath.Join(state, "another.json")))
+		}},
 		{name: "unfinished copies are left", setup: func(s *site) {
 			for n := range 2 {
 				must(s.t, os.WriteFile(s.private(fmt.Sprintf("imapd_%03d.new", n+1)), nil, 0o600))

@@ -171,10 +171,16 @@ func poke(c chan<- struct{}) {
 // do runs fn on the loop and waits for it. It gives up when ctx ends or the loop is gone.
 func (t *target) do(ctx context.Context, gone <-chan struct{}, fn func()) error {
 	done := make(chan struct{})
+	var late error
 	select {
-	case t.calls <- func() { defer close(done); fn() }:
+	case t.calls <- func() {
+		defer close(done)
+		if late = ctx.Err(); late == nil { // who has given up was told that it is not done
+			fn()
+		}
+	}:
 		<-done
-		return nil
+		return late
 	case <-gone:
 		return fmt.Errorf("%w: target %s is no longer configured", ErrNoTarget, t.name)
 	case <-ctx.Done():

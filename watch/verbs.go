@@ -103,6 +103,9 @@ func (t *target) undo(force bool, r *Report, begin func() error) error {
 			return err
 		}
 		r.Done = append(r.Done, fmt.Sprintf("%s was not managed: nothing to restore", t.cfg.Path))
+		if err := t.removeLeft(r); err != nil {
+			return err
+		}
 		return t.clearRemnants(r)
 	}
 	made, err := t.prepareRestore(r)
@@ -160,12 +163,14 @@ func (t *target) clearAway(force bool, r *Report) error {
 	if err != nil {
 		return err
 	}
-	before := len(t.pool.Owned())
-	_, err = t.removeCopies()
+	before, told := len(t.pool.Owned()), len(r.Warnings)
+	left, err := t.removeCopies()
 	t.cannotRemove(err, r)
-	var left []string
+	failed := len(r.Warnings) > told
 	for _, n := range t.existing() {
-		left = append(left, t.link.Dir().Join(pool.CopyName(t.base(), n)))
+		if !t.isOwned(n) {
+			left = append(left, t.link.Dir().Join(pool.CopyName(t.base(), n)))
+		}
 	}
 	if t.cfg.Publish == config.PublishNone && !force {
 		r.Warnings = append(r.Warnings, fmt.Sprintf(
@@ -192,7 +197,52 @@ func (t *target) clearAway(force bool, r *Report) error {
 			r.Done = append(r.Done, fmt.Sprintf("removed the earlier generation %s, of %s", ShortHash(g.SHA256), g.Info.ModTime().Format(time.DateOnly)))
 		}
 	}
+	if failed { // by the manifest the next restore knows what is left
+		t.tellLeft(left, r)
+		t.unload()
+		return nil
+	}
 	return t.restored(left, r)
+}
+
+// removeLeft removes the copies that an earlier restore could not, and of which the manifest tells.
+func (t *target) removeLeft(r *Report) error {
+	m, err := t.manifest()
+	if err != nil || len(m.Copies) == 0 {
+		return nil
+	}
+	p := pool.New(t.link.Dir(), nil, t.base())
+	for _, n := range t.existing() {
+		if info, err := t.link.Dir().Lstat(pool.CopyName(t.base(), n)); err == nil && info.SameContent(m.Copies[n]) {
+			p.Own(pool.Copy{Number: n, Info: info})
+		}
+	}
+	if len(p.Owned()) == 0 {
+		return t.forgetManifest()
+	}
+	if err := t.link.MayRemove(""); err != nil {
+		return err
+	}
+	removed := 0
+	for _, c := range p.Owned() {
+		err := p.Remove(c.Number)
+		t.cannotRemove(err, r)
+		if err == nil {
+			removed++
+		}
+	}
+	r.Done = append(r.Done, fmt.Sprintf("removed %d copies that were left", removed))
+	if len(p.Owned()) > 0 {
+		return nil
+	}
+	return t.forgetManifest()
+}
+
+// tellLeft tells of what is left on purpose.
+func (t *target) tellLeft(left []string, r *Report) {
+	for _, name := range left {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%s is left: relinkd did not make it", name))
+	}
 }
 
 // cannotRemove tells of what could not be removed: nothing depends on it any more.
@@ -217,9 +267,7 @@ func (t *target) clearRemnants(r *Report) error {
 
 // restored ends a restore: nothing of ours stands there any more, and what is left is not ours.
 func (t *target) restored(left []string, r *Report) error {
-	for _, name := range left {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("%s is left: relinkd did not make it", name))
-	}
+	t.tellLeft(left, r)
 	t.unload()
 	t.cannotRemove(t.forgetManifest(), r)
 	return nil
