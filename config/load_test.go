@@ -24,6 +24,7 @@ rotate_at  = 0.9
 min_dwell  = "1s"
 rotation   = "adaptive"   # or "interval"
 interval   = "1m"
+keep       = 2            # earlier generations, to go back to
 settle     = { quiet = "1s", max = "30s" }
 
 [census]
@@ -48,7 +49,7 @@ func contractConfig(path string) *Config {
 		Targets: []Target{{
 			Name: "imapd", Path: path, Publish: PublishSymlink, Copies: 60, MaxCopies: 240,
 			KeepFree: 64 << 20, Threshold: 200, RotateAt: 0.9, MinDwell: time.Second, Rotation: RotationAdaptive,
-			Interval: time.Minute, Settle: Settle{Quiet: time.Second, Max: 30 * time.Second},
+			Interval: time.Minute, Keep: 2, Settle: Settle{Quiet: time.Second, Max: 30 * time.Second},
 		}},
 		Census:  Census{Interval: time.Minute, Events: EventsAuto, Verify: 24 * time.Hour},
 		Control: Control{Socket: "/run/relinkd/relinkd.sock"},
@@ -100,6 +101,7 @@ rotate_at = 0.5
 min_dwell = "0s"
 rotation = "interval"
 interval = "10ms"
+keep       = 0
 settle.quiet = "2s"
 settle.max = "2s"
 
@@ -124,7 +126,7 @@ func everyKeyConfig() *Config {
 		Targets: []Target{{
 			Name: "my.imapd", Path: "/opt/my/imapd", Publish: PublishNone, Copies: 3, MaxCopies: 999,
 			KeepFree: 1 << 30, Threshold: 1, RotateAt: 0.5, MinDwell: 0, Rotation: RotationInterval,
-			Interval: 10 * time.Millisecond, Settle: Settle{Quiet: 2 * time.Second, Max: 2 * time.Second},
+			Interval: 10 * time.Millisecond, Keep: 0, Settle: Settle{Quiet: 2 * time.Second, Max: 2 * time.Second},
 		}},
 		Census:  Census{Interval: time.Hour, Events: EventsOff, Verify: 90 * time.Minute},
 		Control: Control{Socket: "/tmp/s", Group: "root"},

@@ -109,7 +109,19 @@ func (c *Client) Reclone(ctx context.Context, target string) (*watch.Report, err
 
 // Adopt has the daemon take file, an absolute path, as a target's new source.
 func (c *Client) Adopt(ctx context.Context, target, file string) (*watch.Report, error) {
-	return change(ctx, c, verbAdopt, target, adoptBody{file})
+	return change(ctx, c, verbAdopt, target, adoptBody{File: file})
+}
+
+// AdoptGeneration has the daemon put an earlier generation of a target in force again.
+func (c *Client) AdoptGeneration(ctx context.Context, target, hash string) (*watch.Report, error) {
+	return change(ctx, c, verbAdopt, target, adoptBody{Generation: hash})
+}
+
+// Generations asks what one target, or all for "", can go back to.
+func (c *Client) Generations(ctx context.Context, target string) (*watch.Generations, error) {
+	ctx, cancel := looking(ctx)
+	defer cancel()
+	return ask[watch.Generations](ctx, c, http.MethodGet, url.URL{Path: requestPath(verbGenerations, target)}, nil)
 }
 
 // Reload has the daemon read its configuration again.

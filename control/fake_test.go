@@ -142,6 +142,17 @@ func (f *fake) Rotate(ctx context.Context, target string, to int) (*watch.Report
 	return f.report(ctx, target, "rotate %q %d", target, to)
 }
 
+func (f *fake) AdoptGeneration(ctx context.Context, target, hash string) (*watch.Report, error) {
+	return f.report(ctx, target, "adopt generation %q %q", target, hash)
+}
+
+func (f *fake) Generations(ctx context.Context, target string) (*watch.Generations, error) {
+	if _, err := f.report(ctx, target, "generations %q", target); err != nil {
+		return nil, err
+	}
+	return &watch.Generations{Targets: []watch.TargetGenerations{{Target: target, Generations: []watch.KeptGeneration{}}}}, nil
+}
+
 func (f *fake) Reclone(ctx context.Context, target string) (*watch.Report, error) {
 	return f.report(ctx, target, "reclone %q", target)
 }

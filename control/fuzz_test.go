@@ -104,7 +104,7 @@ func FuzzConnection(f *testing.F) {
 			t.Fatalf("the log says:\n%s", text)
 		}
 		for _, call := range svc.forget() {
-			if verb, _, _ := strings.Cut(call, " "); !strings.Contains(" status plan events verify reload manage restore rotate reclone adopt ", " "+verb+" ") ||
+			if verb, _, _ := strings.Cut(call, " "); !strings.Contains(" status plan events verify reload manage restore rotate reclone adopt generations ", " "+verb+" ") ||
 				strings.Contains(call, "rotate") && strings.Contains(call, " -") {
 				t.Errorf("the service was asked: %s", call)
 			}

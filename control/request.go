@@ -29,6 +29,8 @@ const (
 	verbRotate  verb = "rotate"
 	verbReclone verb = "reclone"
 	verbAdopt   verb = "adopt"
+
+	verbGenerations verb = "generations"
 )
 
 const (
@@ -44,6 +46,7 @@ type request struct {
 	force  bool   // verbRestore
 	to     int    // verbRotate; 0 leaves the choice to the policy
 	file   string // verbAdopt; absolute
+	hash   string // verbAdopt, in the place of file: the first digits of a generation's
 }
 
 // decode reads one request and nothing beyond it. path is unescaped, query is not. Every error but one of
@@ -71,8 +74,14 @@ func decode(method, path, query string, body io.Reader) (request, error) {
 	case verbAdopt:
 		var b adoptBody
 		err = decodeBody(body, &b)
-		req.file = b.File
-		if err == nil && !filepath.IsAbs(b.File) {
+		req.file, req.hash = b.File, b.Generation
+		switch {
+		case err != nil:
+		case b.Generation != "" && b.File != "":
+			err = badRequest("cannot adopt both a file and a generation: give one of them")
+		case b.Generation != "" && strings.Trim(strings.ToLower(b.Generation), "0123456789abcdef") != "":
+			err = badRequest("cannot adopt generation %q: give the first digits of a hash", b.Generation)
+		case b.Generation == "" && !filepath.IsAbs(b.File):
 			err = badRequest("cannot adopt %q: give the absolute path of a file", b.File)
 		}
 	default:
@@ -145,7 +154,8 @@ type (
 		To int `json:"to"`
 	}
 	adoptBody struct {
-		File string `json:"file"`
+		File       string `json:"file,omitempty"`
+		Generation string `json:"generation,omitempty"` // a hash, or its first digits
 	}
 )
 
@@ -155,7 +165,7 @@ func route(method, path string) (request, error) {
 		// A target's name holds no slash, but what the client sends may: the last one counts.
 		if i := strings.LastIndexByte(rest, '/'); i > 0 {
 			switch v := verb(rest[i+1:]); {
-			case method == http.MethodGet && v == verbPlan:
+			case method == http.MethodGet && (v == verbPlan || v == verbGenerations):
 				return request{verb: v, target: rest[:i]}, nil
 			case method != http.MethodPost:
 			case slices.Contains([]verb{verbManage, verbRestore, verbRotate, verbReclone, verbAdopt, verbVerify}, v):
@@ -164,7 +174,7 @@ func route(method, path string) (request, error) {
 		}
 	} else if rest, ok := strings.CutPrefix(path, apiPrefix); ok {
 		switch v := verb(rest); {
-		case method == http.MethodGet && (v == verbStatus || v == verbPlan || v == verbEvents):
+		case method == http.MethodGet && (v == verbStatus || v == verbPlan || v == verbEvents || v == verbGenerations):
 			return request{verb: v}, nil
 		case method == http.MethodPost && (v == verbVerify || v == verbReload):
 			return request{verb: v}, nil

@@ -199,7 +199,12 @@ func (s *Server) do(ctx context.Context, req request) (any, error) {
 		return s.svc.Rotate(ctx, req.target, req.to)
 	case verbReclone:
 		return s.svc.Reclone(ctx, req.target)
+	case verbGenerations:
+		return s.svc.Generations(ctx, req.target)
 	case verbAdopt:
+		if req.hash != "" {
+			return s.svc.AdoptGeneration(ctx, req.target, req.hash)
+		}
 		return s.svc.Adopt(ctx, req.target, req.file)
 	}
 	return nil, errors.New("no such verb: " + string(req.verb))

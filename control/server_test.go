@@ -55,6 +55,7 @@ func TestEveryVerbReachesTheService(t *testing.T) {
 		"restore": func() (*watch.Report, error) { return c.Restore(ctx, "imapd", true) },
 		"rotate":  func() (*watch.Report, error) { return c.Rotate(ctx, "imapd", 17) },
 		"reclone": func() (*watch.Report, error) { return c.Reclone(ctx, "imapd") },
+		"go back": func() (*watch.Report, error) { return c.AdoptGeneration(ctx, "imapd", "2670") },
 		"adopt":   func() (*watch.Report, error) { return c.Adopt(ctx, "imapd", "/opt/ä b?#%2F") },
 		"reload":  func() (*watch.Report, error) { return c.Reload(ctx) },
 	} {
@@ -77,7 +78,7 @@ func TestEveryVerbReachesTheService(t *testing.T) {
 	}
 	want := map[string]bool{
 		"status": true, "plan": true, `plan "ä/b"`: true, `verify "imapd"`: true, `verify ""`: true, `manage "imapd"`: true,
-		`restore "imapd" true`: true, `rotate "imapd" 17`: true, `reclone "imapd"`: true,
+		`restore "imapd" true`: true, `rotate "imapd" 17`: true, `reclone "imapd"`: true, `adopt generation "imapd" "2670"`: true,
 		`adopt "imapd" "/opt/ä b?#%2F"`: true, "reload": true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -12,7 +12,7 @@ import (
 // puts another source in force while path stays our link. before is the hash of the pristine before it,
 // which becomes an earlier generation; now is that of the new one. No instant is without a pristine.
 func (l *Link) Promote(before, now string) error {
-	name := l.generationName(before)
+	name := l.GenerationName(before)
 	if err := l.unlinkIfThere("adopt: unlink generation", name); err != nil { // the same content, or a crash's
 		return err
 	}
@@ -26,7 +26,7 @@ func (l *Link) Promote(before, now string) error {
 	if err := l.sync("adopt: sync"); err != nil {
 		return err
 	}
-	return l.unlinkIfThere("adopt: unlink generation", l.generationName(now)) // the pristine has its content
+	return l.unlinkIfThere("adopt: unlink generation", l.GenerationName(now)) // the pristine has its content
 }
 
 // PrepareAdopted gives what was made as AdoptName the owner and the mode of like, and returns it open for

@@ -416,7 +416,7 @@ func (l *Link) KeepPrevious() error {
 		return err
 	}
 	defer src.Close()
-	name := l.generationName(src.SHA256())
+	name := l.GenerationName(src.SHA256())
 	if same, err := l.sameFile(l.PreviousName(), name); err != nil {
 		return err
 	} else if same { // rename(2) does nothing where both are one file
@@ -457,7 +457,8 @@ type Generation struct {
 // suffixGeneration comes before the hash.
 const suffixGeneration = ".generation-"
 
-func (l *Link) generationName(sha256 string) string { return l.name + suffixGeneration + sha256 }
+// GenerationName is the name in the private directory of the earlier generation of that hash.
+func (l *Link) GenerationName(sha256 string) string { return l.name + suffixGeneration + sha256 }
 
 // Generations is the earlier generations that are kept, the one that was last in force first.
 func (l *Link) Generations() ([]Generation, error) {

@@ -158,6 +158,50 @@ func (t *target) prune() {
 	}
 }
 
+// generations lists what is in force and what is kept.
+func (t *target) generations() (TargetGenerations, error) {
+	all := TargetGenerations{Target: t.name, Path: t.cfg.Path, Generations: []KeptGeneration{}}
+	if err := t.look(); err != nil || t.link == nil {
+		return all, err
+	}
+	if t.src != nil {
+		info, file := t.src.Info(), t.cfg.Path
+		if t.cfg.Publish != config.PublishNone {
+			file = t.link.Private().Join(t.link.PristineName())
+		}
+		all.Generations = append(all.Generations, KeptGeneration{SHA256: t.src.SHA256(), Size: info.Size, Modified: info.ModTime(), InForce: true, File: file})
+	}
+	kept, err := t.link.Generations()
+	for _, g := range kept {
+		all.Generations = append(all.Generations, KeptGeneration{SHA256: g.SHA256, Size: g.Info.Size, Modified: g.Info.ModTime(), File: t.link.Private().Join(g.Name)})
+	}
+	return all, err
+}
+
+// keepSource keeps a source that is no longer in force as an earlier generation, and closes it. It is for
+// publish = "none", where nothing else has kept it: path is the package manager's.
+func (t *target) keepSource(before *pool.Source) {
+	if t.cfg.Keep == 0 {
+		t.drop(before)
+		return
+	}
+	private, name := t.link.Private(), t.link.GenerationName(before.SHA256())
+	t.off(func() func() {
+		err := pool.CloneAs(context.Background(), before, private, name)
+		if fsys.Exist(err) {
+			err = nil
+		}
+		return func() {
+			t.drop(before)
+			if err != nil {
+				t.wrong(zerolog.WarnLevel, advise(err), "the generation before the upgrade is not kept")
+			} else if t.link != nil {
+				t.prune()
+			}
+		}
+	})
+}
+
 // findGeneration is the earlier generation whose hash begins with prefix.
 func (t *target) findGeneration(prefix string) (linker.Generation, error) {
 	all, err := t.link.Generations()

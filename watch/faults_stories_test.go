@@ -233,7 +233,7 @@ func leaveStories() []story {
 		}},
 		{name: "restore without a pristine fails", publish: waysOurs, setup: func(s *site) { must(s.t, os.Remove(s.pristine())) },
 			script: func(s *site, sc *scenery) {
-				sc.Verbs, sc.Offline = []verb{{"restore", ""}}, true
+				both(s, sc)
 				sc.Races = []race{{"restore: exchange", 1, "fail", ""}}
 			}},
 		{name: "restore where a newer file is hidden", publish: waysOurs, absent: true, setup: func(s *site) {
@@ -379,10 +379,10 @@ func leftStories() []story {
 			for _, version := range []string{"7", "8", "9"} {
 				must(s.t, writeStandin(s.private(name+".generation-"+sha(version)), version))
 			}
-		}, world: upgrades},
+		}, world: upgrades, drops: true},
 		{name: "a previous one that is the pristine is left", publish: waysOurs, setup: func(s *site) {
 			must(s.t, os.Link(s.pristine(), s.previous()))
-		}, world: upgrades},
+		}, world: upgrades, drops: true},
 		{name: "a manifest under another name is left", setup: func(s *site) {
 			state := s.cfg.State.Dir
 			must(s.t, os.Rename(filepath.Join(state, name+".json"), filepath.Join(state, "another.json")))

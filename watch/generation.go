@@ -291,7 +291,11 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 		if fresh {
 			t.stale[before.Info().ID] = time.Now()
 		}
-		t.drop(before)
+		if fresh && t.cfg.Publish == config.PublishNone {
+			t.keepSource(before)
+		} else {
+			t.drop(before)
+		}
 	}
 	for _, n := range j.mends { // not those that something happened to meanwhile
 		delete(t.suspect, n)

@@ -3,6 +3,7 @@ package watch
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -92,8 +93,8 @@ func (w *Watcher) keepLeft(cfg *config.Config) {
 		return
 	}
 	for _, r := range others {
-		if err := pool.RenameManifest(w.state, r.from, r.to); err != nil {
-			w.log.Warn().Err(err).Msg("what is known of a target that has another name now is not used")
+		if err := pool.RenameManifest(w.state, r.from, r.to); err != nil { // it is as good as none: the copies tell of themselves
+			w.log.Warn().Err(errors.Join(err, pool.ForgetManifest(w.state, r.from))).Msg("what is known of a target that has another name now is not used")
 			continue
 		}
 		w.log.Info().Msgf("target %s is called %s now", r.from, r.to)

@@ -110,6 +110,32 @@ func (w *Watcher) Adopt(ctx context.Context, target, file string) (*Report, erro
 	return w.settle(ctx, target, func(l *loop) (*waiter, error) { return l.adopt(ctx, file) })
 }
 
+// AdoptGeneration puts an earlier generation of a target in force again and returns when it is.
+func (w *Watcher) AdoptGeneration(ctx context.Context, target, hash string) (*Report, error) {
+	return w.settle(ctx, target, func(l *loop) (*waiter, error) { return l.adoptGeneration(ctx, hash) })
+}
+
+// Generations lists what one target, or all, can go back to.
+func (w *Watcher) Generations(ctx context.Context, target string) (*Generations, error) {
+	loops, err := w.each(target)
+	if err != nil {
+		return nil, err
+	}
+	all := &Generations{Targets: []TargetGenerations{}}
+	for _, l := range loops {
+		var g TargetGenerations
+		var gerr error
+		if err := l.do(ctx, l.gone, func() { g, gerr = l.generations() }); err != nil {
+			return nil, err
+		}
+		if gerr != nil {
+			return nil, fmt.Errorf("cannot list the generations of %s: %w", l.name, gerr)
+		}
+		all.Targets = append(all.Targets, g)
+	}
+	return all, nil
+}
+
 // settle begins something on a target's loop and waits until the target has settled.
 func (w *Watcher) settle(ctx context.Context, target string, begin func(*loop) (*waiter, error)) (*Report, error) {
 	l, err := w.find(target)

@@ -165,6 +165,27 @@ func (v *Verification) Problems() int {
 	return n
 }
 
+// Generations is what can be gone back to.
+type Generations struct {
+	Targets []TargetGenerations `json:"targets"`
+}
+
+// TargetGenerations is one target's part of Generations.
+type TargetGenerations struct {
+	Target      string           `json:"target"`
+	Path        string           `json:"path"`
+	Generations []KeptGeneration `json:"generations"` // the one in force first, then the one that was in force last
+}
+
+// KeptGeneration is a source that is in force, or was and is kept.
+type KeptGeneration struct {
+	SHA256   string    `json:"sha256"`
+	Size     int64     `json:"size"`     // bytes
+	Modified time.Time `json:"modified"` // of the file, as it was packaged
+	InForce  bool      `json:"in_force"`
+	File     string    `json:"file"` // where it is kept
+}
+
 // Service is what can be asked of relinkd. The daemon answers it over the control socket; without
 // a daemon the command line asks a Watcher of its own. Names of targets are those of the
 // configuration; an unknown one is an error of kind ErrNoTarget.
@@ -186,5 +207,7 @@ type Service interface {
 	Rotate(ctx context.Context, target string, to int) (*Report, error) // to 0: the policy chooses
 	Reclone(ctx context.Context, target string) (*Report, error)
 	Adopt(ctx context.Context, target, file string) (*Report, error)
+	AdoptGeneration(ctx context.Context, target, hash string) (*Report, error) // hash may be its first digits
+	Generations(ctx context.Context, target string) (*Generations, error)      // target "" means all
 	Reload(ctx context.Context) (*Report, error)
 }

@@ -167,11 +167,6 @@ func (t *target) clearAway(force bool, r *Report) error {
 	left, err := t.removeCopies()
 	t.cannotRemove(err, r)
 	failed := len(r.Warnings) > told
-	for _, n := range t.existing() {
-		if !t.isOwned(n) {
-			left = append(left, t.link.Dir().Join(pool.CopyName(t.base(), n)))
-		}
-	}
 	if t.cfg.Publish == config.PublishNone && !force {
 		r.Warnings = append(r.Warnings, fmt.Sprintf(
 			"%s stays and leads to %s: a service whose program is missing stops Cyrus. Name %s in cyrus.conf again, restart Cyrus, then: relinkd restore %s --force",

@@ -76,7 +76,7 @@ them, and moves on to the least loaded copy before any passes its threshold.`,
 		verbs []*cobra.Command
 	}{
 		{"The daemon", []*cobra.Command{a.runCmd(), a.checkConfigCmd(), a.reloadCmd()}},
-		{"Look", []*cobra.Command{a.statusCmd(), a.topCmd(), a.eventsCmd(), a.planCmd(), a.verifyCmd(), a.doctorCmd()}},
+		{"Look", []*cobra.Command{a.statusCmd(), a.topCmd(), a.eventsCmd(), a.planCmd(), a.verifyCmd(), a.generationsCmd(), a.doctorCmd()}},
 		{"Change a target", []*cobra.Command{a.manageCmd(), a.restoreCmd(), a.rotateCmd(), a.recloneCmd(), a.adoptCmd()}},
 		{"More", []*cobra.Command{a.demoCmd(), a.manCmd(), a.completionCmd(), a.versionCmd(), help}},
 	} {
