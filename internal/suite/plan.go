@@ -20,7 +20,7 @@ var alone = map[string]string{
 
 // longest are the packages that take more than half a minute, the longest first: the others fill what these
 // leave.
-var longest = []string{"watch", "linker", "control/page", "demo", "test/powercut", "test/crash", "cmd/relinkd", "control"}
+var longest = []string{"watch", "linker", "control/page", "demo", "test/powercut", "test/crash", "test/administrator", "cmd/relinkd", "control"}
 
 // atOnce is how many packages run at once for each processor: most of a test's time is waiting.
 const atOnce = 2

@@ -76,12 +76,17 @@ func (w *walk) put(content []byte) {
 	w.history = append(slices.DeleteFunc(w.history, func(c []byte) bool { return bytes.Equal(c, content) }), content)
 }
 
-// holders are the names of all files in the install directory that hold content. What an administrator has put
-// elsewhere is theirs to find.
+// managed reports whether path is a name that relinkd looks after: that of the executable, of a copy or in the
+// private directory. What an administrator has put under other names is theirs to find.
+func (w *walk) managed(path string) bool {
+	return path == w.path || strings.HasPrefix(path, w.privateDir()+"/") || filepath.Dir(path) == w.bin && copyName.MatchString(filepath.Base(path))
+}
+
+// holders are the managed names of all files that hold content.
 func (w *walk) holders(content []byte) map[string]fileID {
 	found := map[string]fileID{}
 	_ = filepath.WalkDir(w.bin, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+		if err != nil || !d.Type().IsRegular() || !w.managed(path) {
 			return nil // a file that has just gone is looked for at its next place the next time
 		}
 		info, err := d.Info()
@@ -184,7 +189,7 @@ func (w *walk) rename(from, to string) error {
 	}
 	w.takes(to)
 	for p, id := range moved { // the file has another name, and is as good as before
-		if strings.HasPrefix(p, w.bin+"/") {
+		if w.managed(p) {
 			w.names[p] = id
 			delete(w.gone, p)
 		}
@@ -409,7 +414,7 @@ func (w *walk) verdict() (wrong string, underWay bool) {
 	}
 	runs, execErr := execute(w.path)
 	w.executed = execErr == nil
-	if st.Publish == "none" && st.State == "steady" && execErr == nil {
+	if st.Publish == "none" && st.State != "released" && st.State != "absent" && execErr == nil { // what cyrus.conf names
 		runs, execErr = execute(w.privateLink())
 	}
 	switch {
