@@ -16,7 +16,7 @@ import (
 // something is in it at the end.
 func scratchHome(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir := fstest.Passable(t, t.TempDir())
 	t.Setenv("TMPDIR", dir)
 	t.Cleanup(func() { empty(t, dir) })
 	return dir

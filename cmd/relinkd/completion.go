@@ -61,7 +61,7 @@ func (a *app) offerArgs(use string) offer {
 		switch word := strings.Trim(words[len(args)], "[]"); word {
 		case "TARGET", "TARGET|--all":
 			return a.targetNames(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
-		case "FILE", "FILE|--generation":
+		case "FILE", "FILE|--generation", "HASH":
 			return nil, cobra.ShellCompDirectiveDefault
 		case "VERB":
 			return verbs(cmd.Root()), cobra.ShellCompDirectiveNoFileComp

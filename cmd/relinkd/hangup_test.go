@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"relinkd/control"
+	"relinkd/internal/fstest"
 	"relinkd/internal/hangup"
 	"relinkd/internal/standin"
 	"relinkd/watch"
@@ -72,7 +73,7 @@ func hungUpAtOnce(t *testing.T, args ...string) *exec.Cmd {
 
 // A daemon that is hung up on before it has begun goes on; any other verb ends by it.
 func TestHangupAtOnce(t *testing.T) {
-	program, dir := shipped(t), t.TempDir()
+	program, dir := shipped(t), fstest.Passable(t, t.TempDir())
 	if err := os.Mkdir(filepath.Join(dir, "bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -189,7 +189,7 @@ func TestPictures(t *testing.T) {
 // What is wrong is there with what to do, whatever the target.
 func TestPictureOfTrouble(t *testing.T) {
 	bad := watch.TargetStatus{Name: "imapd", State: watch.Degraded, Publish: "symlink",
-		Reason: "path is a symbolic link to imapd_004 that relinkd did not make, a hand-made pool: nothing is touched until relinkd manage"}
+		Reason: "path is a symbolic link to imapd_004 that relinkd did not make, a hand-made pool: nothing is touched until relinkd manage", AwaitsManage: true}
 	st := status(bad, target("lmtpd", 4, 1))
 	st.ConfigError = "/etc/relinkd/relinkd.toml:3: target.imapd.copies: found 0, allowed: a whole number from 1 to 999"
 	start(t, 80, 24, st).golden("trouble-80x24")

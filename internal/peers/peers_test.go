@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"relinkd/internal/fstest"
 )
 
 // build makes the relinkd of this source tree.
@@ -33,6 +35,7 @@ func quickly(t *testing.T, program string) options {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fstest.Passable(t, dir)
 	t.Cleanup(func() {
 		left, err := os.ReadDir(dir)
 		if err != nil || len(left) > 0 {
@@ -177,6 +180,7 @@ func TestCommandLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fstest.Passable(t, dir)
 	defer os.RemoveAll(dir)
 	var out bytes.Buffer
 	file := filepath.Join(dir, "table.md")

@@ -168,7 +168,7 @@ func TestExecutes(t *testing.T) {
 		"cut short":     content[:len(content)-1],
 		"no path":       append(content[:image.Offset(1)+pathOffset:image.Offset(1)+pathOffset], "imapd\x00"...),
 		"another owner": bytes.Replace(content, []byte("relinkd\x00"), []byte("rechain\x00"), 1),
-		"a large file":  append(content[:len(content):len(content)], make([]byte, 1024)...),
+		"its note late": append(image.ELF(elf.EM_X86_64, make([]byte, MaxSize)), content...),
 	} {
 		if path, is := Executes(content); is {
 			t.Errorf("%s: it is taken for a launcher of %q", name, path)
