@@ -108,12 +108,17 @@ func Mark(p Policy, v View) int { return max(1, min(p.share(), limit(p, v))) }
 // ever did lately, and what comes at the measured rate in the time that news has taken beyond that. While
 // nothing is measured it is taken high, but for no more than half of the threshold.
 func Unseen(p Policy, v View) int {
-	unseen := max(float64(v.Surge), math.Ceil(v.Rate*LatencyFloor.Seconds()))
+	unseen := max(float64(surge(p, v)), math.Ceil(v.Rate*LatencyFloor.Seconds()))
 	unseen = math.Ceil(unseen + v.Rate*max(0, v.Latency-LatencyFloor).Seconds())
-	if v.RateUnknown {
-		unseen = max(unseen, float64(min(unmeasured, p.Threshold/2)))
-	}
 	return int(min(unseen, math.MaxInt32))
+}
+
+// surge is how many processes may start within a LatencyFloor.
+func surge(p Policy, v View) int {
+	if v.RateUnknown {
+		return max(v.Surge, min(unmeasured, p.Threshold/2))
+	}
+	return v.Surge
 }
 
 // share is the part of the threshold at which a rotation is due while nothing is unseen.
@@ -223,7 +228,7 @@ func reserve(p Policy, v View, mark int) []int {
 		}
 	}
 	until := math.Ceil(v.Rate * 2 * v.GrowthTime.Seconds())
-	needed := int(min(max(1, until, float64(v.Surge)), math.MaxInt32))
+	needed := int(min(max(1, until, float64(surge(p, v))), math.MaxInt32))
 	if idle || room > needed {
 		return nil
 	}

@@ -14,8 +14,15 @@ const (
 	longWindow  = 5 * time.Second
 )
 
-// Rate is the number of new processes a second, exponentially weighted over both windows.
-type Rate struct{ short, long float64 }
+// Rate is the number of new processes a second, exponentially weighted over both windows, or over all that was
+// added where that is less.
+type Rate struct {
+	short, long float64
+	past        time.Duration // what was added reaches so far back
+}
+
+// leastPast is how far back what was added is taken to reach at least: a first process says little.
+const leastPast = 100 * time.Millisecond
 
 // Add takes note of grew more processes in a further gap. A gap that is not above zero says nothing.
 func (r *Rate) Add(grew int, gap time.Duration) {
@@ -25,10 +32,14 @@ func (r *Rate) Add(grew int, gap time.Duration) {
 	sample := float64(grew) / gap.Seconds()
 	r.short += weight(gap, shortWindow) * (sample - r.short)
 	r.long += weight(gap, longWindow) * (sample - r.long)
+	r.past += gap
 }
 
 // PerSecond is the higher of the two: who keeps room for what comes unseen must not be surprised.
-func (r *Rate) PerSecond() float64 { return max(r.short, r.long) }
+func (r *Rate) PerSecond() float64 {
+	past := max(r.past, leastPast)
+	return max(r.short/weight(past, shortWindow), r.long/weight(past, longWindow))
+}
 
 // weight is that of a sample of length gap.
 func weight(gap, window time.Duration) float64 { return -math.Expm1(-gap.Seconds() / window.Seconds()) }

@@ -1,0 +1,447 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"relinkd/config"
+	"relinkd/fsys"
+	"relinkd/watch/proctable"
+)
+
+// replayed is what happens to a target in virtual time, while processes begin and end on whatever stands at
+// path: everything that may happen to it at a rate at which the threshold is promised.
+type replayed struct {
+	Seed      uint64
+	Publish   config.Publish
+	Copies    int
+	Threshold int
+	Rate      int           // processes that begin a second
+	Burst     int           // that many at once
+	Lasting   int           // in 100, the processes that stay
+	Noise     int           // processes a second of which nothing is managed
+	Late      time.Duration // until an event is read, at the most
+	Slow      time.Duration // until the target acts on what it is told, at the most
+	Growth    time.Duration // a step of making copies takes, at the most; no less than six tenths of it
+	Census    time.Duration // a census takes
+	Turns     []turn
+}
+
+// turn is something else that happens after so many milliseconds.
+type turn struct {
+	After int
+	What  string
+}
+
+// The turns.
+var turnKinds = []string{"upgrade", "copy removed", "more copies", "fewer copies", "another target", "its end", "events lost", "rest"}
+
+const (
+	replayLasts = 1500 * time.Millisecond
+	replayTick  = 250 * time.Microsecond
+)
+
+func drawReplay(t *rapid.T) replayed {
+	ms := func(least, most int, label string) time.Duration {
+		return time.Duration(rapid.IntRange(least, most).Draw(t, label)) * time.Millisecond
+	}
+	r := replayed{
+		Seed:    rapid.Uint64().Draw(t, "seed"),
+		Publish: rapid.SampledFrom([]config.Publish{config.PublishSymlink, config.PublishNone}).Draw(t, "publish"),
+		Copies:  rapid.IntRange(2, 4).Draw(t, "copies"),
+		Rate:    rapid.IntRange(50, 2000).Draw(t, "rate"),
+		Burst:   rapid.IntRange(1, 10).Draw(t, "burst"),
+		Lasting: rapid.IntRange(10, 100).Draw(t, "lasting"),
+		Noise:   rapid.IntRange(0, 5000).Draw(t, "noise"),
+		Late:    ms(0, 6, "late"),
+		Slow:    ms(0, 3, "slow"),
+		Growth:  ms(5, 60, "growth"),
+		Census:  ms(1, 60, "census"),
+	}
+	// Four times as many as may begin before an event is acted upon: there it can be promised.
+	unseen := r.Rate*int((r.Late+r.Slow+proctableWindow)/time.Millisecond)/1000 + 2*r.Burst
+	r.Threshold = 4*unseen + rapid.IntRange(0, 100).Draw(t, "threshold")
+	// And a pool that is not used up before it is known how fast it is, and more copies are made.
+	early := r.Rate * int((300*time.Millisecond+10*r.Growth)/time.Millisecond) / 1000
+	r.Copies += 2 * early / r.Threshold
+	for range rapid.IntRange(0, 6).Draw(t, "turns") {
+		r.Turns = append(r.Turns, turn{rapid.IntRange(50, 600).Draw(t, "after"), rapid.SampledFrom(turnKinds).Draw(t, "what")})
+	}
+	return r
+}
+
+// proctableWindow is the least latency that a mark allows for.
+const proctableWindow = 10 * time.Millisecond
+
+// However a pool grows, is made anew, mended and changed while processes begin: no copy passes the threshold
+// where that is promised, and where the kernel tells of everything it is promised. Events go through the
+// real decoder, Table, Follower and the target's own steering, on its own files, by a clock of the test.
+func TestReplay(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "replay-")
+	if err != nil {
+		dir = t.TempDir() // a disk, which is slow
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		story := drawReplay(rt)
+		n++
+		root := filepath.Join(dir, strconv.Itoa(n))
+		must(t, os.MkdirAll(root, 0o755))
+		defer os.RemoveAll(root)
+		var wrong string
+		synctest.Test(t, func(t *testing.T) {
+			wrong = newReplay(t, root, story).play()
+		})
+		if wrong != "" {
+			rt.Fatalf("%s\nof %+v", wrong, story)
+		}
+	})
+}
+
+// replay is a story that is played.
+type replay struct {
+	replayed
+	t      *testing.T
+	random *rand.Rand
+	site   *site
+	proc   string // where procfs is
+	kernel *proctable.Play
+	w      *Watcher
+	target *target
+	other  *proctable.Follower
+
+	exes    map[fsys.ID]*os.File // held open, so that an inode that is run is not given out again
+	copies  map[fsys.ID]bool     // of these, the copies; the others are the packaged files
+	running map[fsys.ID]int
+	runs    map[int32]fsys.ID
+	ends    map[int64][]int32 // in which tick which processes end
+	busy    bool              // processes begin and end
+	tick    int64
+	owed    float64 // processes that should have begun
+	noise   float64
+	nextPID int32
+	readAt  time.Time
+	actAt   time.Time // zero for never
+	onlyBy  bool      // counts alone ask for that
+	due     time.Time
+	held    []heldResult
+	lostAt  time.Time
+	version int
+	most    int
+	wrong   string
+}
+
+// heldResult is what work off the loop comes back with, when it does.
+type heldResult struct {
+	at     time.Time
+	result func()
+}
+
+func newReplay(t *testing.T, root string, story replayed) *replay {
+	// What stands on disk bears times of the world.
+	if real := lstat(t, root).Mtime; true {
+		time.Sleep(time.Until(time.Unix(0, real).Add(time.Hour)))
+	}
+	r := &replay{replayed: story, t: t, random: rand.New(rand.NewPCG(story.Seed, 1)), proc: filepath.Join(root, "proc"),
+		exes: map[fsys.ID]*os.File{}, copies: map[fsys.ID]bool{}, running: map[fsys.ID]int{}, runs: map[int32]fsys.ID{}, ends: map[int64][]int32{}, nextPID: 2}
+	r.site = newSiteIn(t, root, func(c *config.Target) {
+		c.Publish, c.Copies, c.MaxCopies, c.Threshold, c.RotateAt = story.Publish, story.Copies, 900, story.Threshold, 0.9
+		c.Settle = config.Settle{}
+	})
+	r.site.quiet = true
+	must(t, os.MkdirAll(filepath.Join(r.proc, "1"), 0o755))
+	var err error
+	r.kernel, err = proctable.NewPlay(proctable.Options{Proc: r.proc, Interval: time.Minute, Events: proctable.EventsAuto})
+	must(t, err)
+	r.w, err = New(r.site.cfg, r.site.options())
+	must(t, err)
+	must(t, r.w.table.Close())
+	r.w.table = r.kernel.Table
+	r.target = newTarget(r.w, r.site.cfg.Targets[0])
+	return r
+}
+
+// play plays the story, and returns what went wrong.
+func (r *replay) play() string {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	r.target.watch(ctx)
+	r.target.active = true
+	defer func() {
+		for _, h := range r.held { // the target waits for them
+			h.result()
+		}
+		r.target.close()
+		for _, f := range r.exes {
+			f.Close()
+		}
+		must(r.t, r.kernel.Close())
+		r.w.locked.Close()
+		r.w.state.Close()
+	}()
+	r.install()
+	for end := time.Now().Add(10 * time.Second); r.target.status != Steady || !r.target.follower.Sound(); {
+		if time.Now().After(end) {
+			return fmt.Sprintf("it does not become steady: %s %s", r.target.status, r.target.reason)
+		}
+		r.moment(ctx, r.read)
+		r.step(ctx)
+	}
+	r.busy = true
+	began, turns := time.Now(), r.Turns
+	next := began
+	if len(turns) > 0 {
+		next = began.Add(time.Duration(turns[0].After) * time.Millisecond)
+	}
+	for r.wrong == "" && time.Since(began) < replayLasts {
+		if len(turns) > 0 && !time.Now().Before(next) {
+			r.turn(turns[0].What)
+			if turns = turns[1:]; len(turns) > 0 {
+				next = time.Now().Add(time.Duration(turns[0].After) * time.Millisecond)
+			}
+		}
+		r.moment(ctx, r.read)
+		r.step(ctx)
+	}
+	if r.wrong == "" {
+		r.check()
+	}
+	return r.wrong
+}
+
+// moment is one tick of all that goes on beside the censuses. read is how events are read.
+func (r *replay) moment(ctx context.Context, read func()) {
+	time.Sleep(replayTick)
+	r.tick++
+	if r.busy {
+		r.live()
+	}
+	now := time.Now()
+	if !now.Before(r.readAt) {
+		read()
+		r.readAt = now.Add(r.some(r.Late))
+		if r.random.IntN(20) > 0 { // as a rule it comes at once
+			r.readAt = now
+		}
+	}
+	if r.target.working > len(r.held) {
+		r.held = append(r.held, heldResult{now.Add(r.Growth*6/10 + r.some(r.Growth*4/10)), <-r.target.results})
+	}
+	asked := false
+	for i, h := range r.held {
+		if !now.Before(h.at) {
+			r.held = append(r.held[:i], r.held[i+1:]...)
+			h.result()
+			r.actAt, r.onlyBy, asked = now, false, true
+			break
+		}
+	}
+	select {
+	case <-r.target.kick:
+		asked, r.onlyBy = true, false
+	case <-r.target.counted:
+		if r.actAt.IsZero() {
+			r.onlyBy = true
+		}
+		asked = true
+	default:
+	}
+	if asked && r.actAt.IsZero() {
+		r.actAt = now.Add(r.some(r.Slow))
+	}
+	if !r.actAt.IsZero() && !now.Before(r.actAt) || !r.due.IsZero() && !now.Before(r.due) || r.tick == 1 {
+		r.act(ctx)
+	}
+	r.judge(now)
+}
+
+// act is one round of the target's loop, as in run.
+func (r *replay) act(ctx context.Context) {
+	t, now := r.target, time.Now()
+	if r.onlyBy && t.atRest {
+		r.due = sooner(r.due, t.steer(now))
+	} else {
+		r.due = sooner(time.Time{}, t.soonest(t.ensure(ctx), t.glance()))
+	}
+	if !r.due.IsZero() && !r.due.After(now) {
+		r.due = now.Add(replayTick)
+	}
+	r.actAt, r.onlyBy = time.Time{}, false
+	t.show()
+}
+
+// judge notes that nothing is promised although it could be.
+func (r *replay) judge(now time.Time) {
+	t := r.target
+	if r.wrong != "" || t.promise.broken == "" || t.status != Steady || t.job != nil && !t.job.grow || now.Sub(t.rotatedAt) < 0 {
+		return
+	}
+	if r.lossy(now) || t.current == 0 || now.Sub(t.since) < 100*time.Millisecond {
+		return
+	}
+	r.wrong = fmt.Sprintf("nothing is promised after %d ticks: %s", r.tick, t.promise.broken)
+}
+
+// lossy reports whether events were lost a moment ago, and no census has made up for them.
+func (r *replay) lossy(now time.Time) bool {
+	if !r.lostAt.IsZero() && r.target.follower.Sound() && r.target.promise.broken == "" {
+		r.lostAt = time.Time{}
+	}
+	return !r.lostAt.IsZero()
+}
+
+func (r *replay) some(most time.Duration) time.Duration {
+	return time.Duration(r.random.Int64N(int64(most) + 1))
+}
+
+func (r *replay) read() { must(r.t, r.kernel.Read()) }
+
+// step takes a census when that is due, during which all else goes on.
+func (r *replay) step(ctx context.Context) {
+	if time.Now().Before(r.kernel.Due()) {
+		return
+	}
+	must(r.t, r.kernel.Step(func(read func()) {
+		for end := time.Now().Add(r.Census); time.Now().Before(end); {
+			r.moment(ctx, read)
+		}
+	}))
+}
+
+// live has processes begin and end as the time has come.
+func (r *replay) live() {
+	perTick := replayTick.Seconds()
+	for r.owed += float64(r.Rate) * perTick; r.owed >= float64(r.Burst); r.owed -= float64(r.Burst) {
+		for range r.Burst {
+			r.begin()
+		}
+	}
+	for r.noise += float64(r.Noise) * perTick; r.noise >= 1; r.noise-- {
+		pid := 100_000 + r.random.Int32N(1000)
+		must(r.t, r.kernel.Fork(pid))
+		must(r.t, r.kernel.Exec(pid))
+		must(r.t, r.kernel.Exit(pid))
+	}
+	for _, pid := range r.ends[r.tick] {
+		must(r.t, os.Remove(r.exe(pid)))
+		id := r.runs[pid]
+		delete(r.runs, pid)
+		r.running[id]--
+		must(r.t, r.kernel.Exit(pid))
+	}
+	delete(r.ends, r.tick)
+}
+
+func (r *replay) exe(pid int32) string { return filepath.Join(r.proc, strconv.Itoa(int(pid)), "exe") }
+
+// executed is what a process executes now.
+func (r *replay) executed() string {
+	if r.Publish == config.PublishNone {
+		return r.site.privateLink()
+	}
+	return r.site.path
+}
+
+// begin has a process begin.
+func (r *replay) begin() {
+	name, err := filepath.EvalSymlinks(r.executed())
+	must(r.t, err)
+	id := lstat(r.t, name).ID
+	f := r.exes[id]
+	if f == nil {
+		f, err = os.Open(name)
+		must(r.t, err)
+		r.exes[id], r.copies[id] = f, filepath.Base(name) != "imapd"
+	}
+	pid := r.nextPID
+	r.nextPID++
+	must(r.t, os.MkdirAll(filepath.Dir(r.exe(pid)), 0o755))
+	must(r.t, os.Symlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), r.exe(pid)))
+	r.runs[pid] = id
+	r.running[id]++
+	must(r.t, r.kernel.Fork(pid))
+	must(r.t, r.kernel.Exec(pid))
+	if r.random.IntN(100) >= r.Lasting {
+		at := r.tick + 1 + r.random.Int64N(int64(time.Second/replayTick))
+		r.ends[at] = append(r.ends[at], pid)
+	}
+	if n := r.running[id]; r.copies[id] {
+		r.most = max(r.most, n)
+		if now := time.Now(); n > r.Threshold && r.wrong == "" && !r.lossy(now) && (r.target.promise.last.IsZero() || now.Sub(r.target.promise.last) > 100*time.Millisecond) {
+			r.wrong = fmt.Sprintf("after %d ticks %d processes run %s, and the threshold of %d was promised; mark %d, %+v", r.tick, n, filepath.Base(name), r.Threshold, r.target.mark, r.target.promise)
+		}
+	}
+}
+
+func (r *replay) install() {
+	r.version++
+	r.site.install(strconv.Itoa(r.version))
+	r.target.wake()
+}
+
+// turn has something else happen.
+func (r *replay) turn(what string) {
+	t := r.target
+	change := func(by int) {
+		cfg := t.cfg
+		cfg.Copies = max(1, cfg.Copies+by)
+		t.configure(cfg, r.site.cfg.Census)
+	}
+	switch what {
+	case "upgrade":
+		r.install()
+	case "copy removed":
+		if n := t.wanted; n != t.current && t.status == Steady {
+			must(r.t, os.Remove(r.site.copy(n)))
+			t.lastCheck = time.Time{}
+			t.wake()
+		}
+	case "more copies":
+		change(2)
+	case "fewer copies":
+		change(-1)
+	case "another target":
+		if r.other == nil {
+			r.other = r.kernel.Follow(nil)
+			r.other.Set([]fsys.ID{{Dev: 1, Ino: r.random.Uint64()}})
+		}
+	case "its end":
+		if r.other != nil {
+			r.other.Close()
+			r.other = nil
+		}
+	case "events lost":
+		r.lostAt = time.Now()
+		r.kernel.Lose()
+	}
+}
+
+// check compares what is counted in the end with what there is.
+func (r *replay) check() {
+	r.busy = false
+	r.read()
+	for end := time.Now().Add(5 * time.Second); !r.target.follower.Sound() && time.Now().Before(end); {
+		r.moment(context.Background(), r.read)
+		r.step(context.Background())
+	}
+	r.read()
+	counts := r.target.follower.Counts()
+	for id, n := range r.running {
+		if counts.Known(id) && counts.Of(id) != n {
+			r.wrong = fmt.Sprintf("in the end %d processes are counted of a file, and there are %d", counts.Of(id), n)
+		}
+	}
+	if r.most == 0 && r.wrong == "" {
+		r.wrong = "no process has run a copy: this proves nothing"
+	}
+}
