@@ -219,14 +219,19 @@ func (l *Link) lookBackup() error {
 	return err
 }
 
-// ForgetBackup forgets the backup that is neither at path, where at stands, nor under its own name any more:
-// its upgrade can no longer be taken back. It reports whether there was one to forget.
-func (l *Link) ForgetBackup(at Standing) bool {
-	if (l.backup == fsys.Info{}) || at.Info.SameContent(l.backup) {
+// ForgetBackup forgets the backup that is neither under its own name nor at path any more: its upgrade can
+// no longer be taken back. It reports whether there was one to forget. Path is looked at last, and anew: a
+// rename takes the backup from the one name to the other in between any two looks.
+func (l *Link) ForgetBackup() bool {
+	if (l.backup == fsys.Info{}) {
 		return false
 	}
 	s, err := l.standing(l.dir, l.backupName())
 	if err != nil || s.Info.SameContent(l.backup) {
+		return false
+	}
+	at, err := l.Look()
+	if err != nil || at.Info.SameContent(l.backup) {
 		return false
 	}
 	l.backup = fsys.Info{}

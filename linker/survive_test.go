@@ -213,7 +213,7 @@ func TestUnwoundByItsBackup(t *testing.T) {
 			must(t, err)
 			return at
 		}
-		if l.Unwound(look()) || l.ForgetBackup(look()) {
+		if l.Unwound(look()) || l.ForgetBackup() {
 			t.Error("our own link is taken for the backup, or that for gone")
 		}
 		must(t, os.Rename(backup, backup+"~")) // which s.ours would be in the way of
@@ -223,11 +223,11 @@ func TestUnwoundByItsBackup(t *testing.T) {
 			t.Error("a link of somebody's is taken for the backup")
 		}
 		must(t, os.Rename(backup, s.path))
-		if !l.Unwound(look()) || l.ForgetBackup(look()) {
+		if !l.Unwound(look()) || l.ForgetBackup() {
 			t.Error("the backup is not known at path")
 		}
 		s.ours(s.path)
-		if !l.ForgetBackup(look()) || l.Unwound(look()) {
+		if !l.ForgetBackup() || l.Unwound(look()) {
 			t.Error("a backup that is gone is not forgotten")
 		}
 	}

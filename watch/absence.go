@@ -131,7 +131,7 @@ func (t *target) unwound(v linker.View) bool {
 	if v.Path.Kind != linker.Ours || t.link.Unwound(v.Path) {
 		return v.Path.Kind == linker.Ours
 	}
-	t.link.ForgetBackup(v.Path)
+	t.link.ForgetBackup()
 	t.link.SetPut(v.Path.Info.ID)
 	return false
 }
