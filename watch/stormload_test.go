@@ -21,6 +21,9 @@ type load struct {
 	For   time.Duration // how long
 	Pause time.Duration // between two
 	Seed  uint64
+
+	// Or, in place of Alive and Pause, so many a second that all stay, until Total are there; Burst at once.
+	Rate, Total, Burst int
 }
 
 // loadResult is what a load has done. The processes that live for long are still there.
@@ -99,8 +102,19 @@ func serveLoad() error {
 	var result loadResult
 	var lasting []int // pids
 	reaped := 0
-	for until := time.Now().Add(l.For); time.Now().Before(until); {
+	began := time.Now()
+	for until := began.Add(l.For); time.Now().Before(until); {
 		input, lasts := null, random.IntN(2) == 0 // without input it ends at once
+		if l.Rate > 0 {
+			if lasts = true; result.Spawns == l.Total {
+				break
+			}
+			if due := began.Add(time.Duration(result.Spawns/l.Burst*l.Burst) * time.Second / time.Duration(l.Rate)); time.Until(due) > 0 {
+				time.Sleep(time.Until(due)) // the pace of the load, no synchronisation
+			} else if time.Since(due) > 20*time.Millisecond { // a busy machine starts fewer, and then not more
+				began = began.Add(time.Since(due) - 20*time.Millisecond)
+			}
+		}
 		if lasts {
 			input = stdin
 		}
@@ -118,7 +132,7 @@ func serveLoad() error {
 		})
 		if err != nil {
 			result.Failed = append(result.Failed, err.Error())
-		} else if lasts && l.Alive > 0 {
+		} else if lasts && l.Alive+l.Rate > 0 {
 			lasting = append(lasting, pid)
 		}
 		for {
