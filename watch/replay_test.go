@@ -67,9 +67,9 @@ func drawReplay(t *rapid.T) replayed {
 		Growth:  ms(5, 60, "growth"),
 		Census:  ms(1, 60, "census"),
 	}
-	// Four times as many as may begin before an event is acted upon: there it can be promised.
+	// Twice as many as may begin before an event is acted upon: there it can be promised.
 	unseen := r.Rate*int((r.Late+r.Slow+proctableWindow)/time.Millisecond)/1000 + 2*r.Burst
-	r.Threshold = 4*unseen + rapid.IntRange(0, 100).Draw(t, "threshold")
+	r.Threshold = 2*unseen + rapid.IntRange(0, 100).Draw(t, "threshold")
 	// And a pool that is not used up before it is known how fast it is, and more copies are made.
 	early := r.Rate * int((300*time.Millisecond+10*r.Growth)/time.Millisecond) / 1000
 	r.Copies += 2 * early / r.Threshold

@@ -85,7 +85,64 @@ func measureLatency(ctx context.Context, b *bench) ([]row, error) {
 	limits[1].relinkd, limits[1].met = significant(logged.quantile(0.99))+" ms", verdict(logged.quantile(0.99) <= latencyP99)
 	limits[2].relinkd = significant(logged.max()) + " ms"
 	limits[3].relinkd = logged.histogram("ms", 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 20)
-	return append(rows, limits...), nil
+	d.stop()
+	c.keep(0)
+	growing, err := measureGrowing(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(rows, limits...), growing), nil
+}
+
+const (
+	growingRate      = 250  // execs a second that stay
+	growingThreshold = 20   // of which 18 go to a copy
+	growingProcesses = 2500 // at most
+)
+
+// measureGrowing takes the time from event to moved link while nearly every rotation is to a copy that has
+// just been made, the pool being three copies in the beginning and every process staying.
+func measureGrowing(ctx context.Context, b *bench) (row, error) {
+	s, err := newSite(b.journal, "growing", 0)
+	if err != nil {
+		return row{}, err
+	}
+	if err := s.configure("debug", map[string]any{"copies": 3, "max_copies": 240, "threshold": growingThreshold}); err != nil {
+		return row{}, err
+	}
+	d, err := startDaemon(ctx, b, s)
+	if err != nil {
+		return row{}, err
+	}
+	defer d.stop()
+	c, err := newCrowd()
+	if err != nil {
+		return row{}, err
+	}
+	defer c.close()
+	b.say("latency while the pool grows …")
+	processes := min(growingProcesses, growingThreshold*b.rotations)
+	err = paced(ctx, processes, growingRate, func() error {
+		_, err := c.start(s.path)
+		return err
+	})
+	if err != nil {
+		return row{}, err
+	}
+	text, err := os.ReadFile(s.log)
+	if err != nil {
+		return row{}, fmt.Errorf("cannot read relinkd's log: %v", err)
+	}
+	var l rotationLog
+	l.read(text)
+	r := row{what: fmt.Sprintf("exec event to moved link while the pool grows (%s), at %d execs a second that stay", d.accounting(ctx), growingRate)}
+	if len(l.milliseconds) == 0 {
+		r.met = errNoField.Error()
+		return r, nil
+	}
+	r.what += fmt.Sprintf(", %d rotations", len(l.milliseconds))
+	r.relinkd = quantiles(l.milliseconds)
+	return r, nil
 }
 
 // quantiles shows milliseconds.
