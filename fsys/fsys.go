@@ -308,6 +308,24 @@ func (d *Dir) Chmod(op Op, perm uint32) error {
 	return d.fs.do(op, d.path, func() error { return unix.Fchmod(d.fd(), perm) })
 }
 
+// Locked says in a few words how somebody has locked name, so that it can be neither renamed nor removed:
+// an attribute of the file or a mount on it; "" when nobody has.
+func (d *Dir) Locked(name string) (string, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(d.fd(), name, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE, &st); err != nil {
+		return "", &Error{Op: "stat", Path: d.Join(name), Err: err}
+	}
+	switch {
+	case st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0:
+		return "has something mounted on it (umount)", nil
+	case st.Attributes&unix.STATX_ATTR_IMMUTABLE != 0:
+		return "is immutable (lsattr, chattr -i)", nil
+	case st.Attributes&unix.STATX_ATTR_APPEND != 0:
+		return "may only be appended to (lsattr, chattr -a)", nil
+	}
+	return "", nil
+}
+
 // accessList is the extended attribute that holds a POSIX access list beyond the mode.
 const accessList = "system.posix_acl_access"
 

@@ -10,7 +10,8 @@ import (
 // The content of a copy that is still exactly what the manifest m says of this generation is not
 // read again; any other is compared whole. Rest is the others: missing, different, or no copy at all but src itself
 // or another copy under a further name. Of these the ones that m says relinkd has made are owned
-// nevertheless, and so may be replaced.
+// nevertheless, and so may be replaced; and so are those that somebody has made of src or of a copy: a further
+// name of it, or a file that differs in its time alone. Nothing is lost with them.
 func (p *Pool) Adopt(ctx context.Context, src *Source, numbers []int, m *Manifest) (adopted []Copy, rest []int, err error) {
 	taken := map[fsys.ID]bool{src.info.ID: true}
 	for _, n := range numbers {
@@ -19,6 +20,9 @@ func (p *Pool) Adopt(ctx context.Context, src *Source, numbers []int, m *Manifes
 			return adopted, rest, err
 		}
 		if !equal || taken[c.Info.ID] {
+			if equal {
+				p.Own(Copy{Number: n, Info: c.Info})
+			}
 			rest = append(rest, n)
 			continue
 		}
@@ -43,9 +47,15 @@ func (p *Pool) adopt(ctx context.Context, src *Source, n int, m *Manifest) (c Co
 		p.Own(Copy{Number: n, Info: known})
 	}
 	same := info == m.Copies[n] && m.SHA256 == src.sha256
-	info, problem, err := p.compare(ctx, src, n, !same)
-	if err != nil || problem != "" {
+	info, d, err := p.compare(ctx, src, n, !same)
+	if err != nil {
 		return c, false, err
+	}
+	if info.ID == src.info.ID && info.IsRegular() || d.time || d.links {
+		p.Own(Copy{Number: n, Info: info})
+	}
+	if d.text != "" {
+		return c, false, nil
 	}
 	return Copy{Number: n, Info: info, SHA256: src.sha256}, true, nil
 }

@@ -17,22 +17,40 @@ import (
 //  4. Ours: exchange the two. What came out must be ours still and is removed. Else somebody was
 //     there in between: exchange back, look again.
 //
-// On a file system without exchange, 4 is a rename after the look. On an error the copies before
-// the failing one have their names and are owned, the rest is discarded. The committed copies are
-// returned in either case, and the Staged is used up.
+// On a file system without exchange, 4 is a rename after the look. A copy that cannot get its name for what
+// stands there, a foreign or a locked file, is passed over and discarded: a *PassedError tells of all of
+// these, and the others have their names. On any other error the copies before the failing one have their
+// names and are owned, the rest is discarded. The committed copies are returned in either case, and the
+// Staged is used up.
 func (s *Staged) Commit(ctx context.Context) (committed []Copy, err error) {
+	var left []Copy
+	passed := map[int]error{}
 	for len(s.copies) > 0 && err == nil {
 		if err = ctx.Err(); err != nil {
 			break
 		}
-		n := s.copies[0].Number
-		var named bool
-		if named, err = s.p.commit(s.copies[0]); named {
-			committed = append(committed, s.p.owned[n])
+		c := s.copies[0]
+		named, cerr := s.p.commit(c)
+		if named {
+			committed = append(committed, s.p.owned[c.Number])
 			s.copies = s.copies[1:]
 		}
+		switch cerr = s.p.orLocked(c.Number, cerr); {
+		case cerr == nil:
+		case !named && ofOneCopy(cerr):
+			passed[c.Number] = cerr
+			s.copies = s.copies[1:]
+			left = append(left, c)
+		default:
+			err = cerr
+		}
 	}
-	return committed, errors.Join(err, s.Discard())
+	s.copies = append(s.copies, left...)
+	err = errors.Join(err, s.Discard())
+	if len(passed) > 0 {
+		err = errors.Join(err, &PassedError{Copies: passed})
+	}
+	return committed, err
 }
 
 // Sync makes the names that Commit has given durable. It may wait for the disk for long, and may run

@@ -115,11 +115,11 @@ func TestForeignFiles(t *testing.T) {
 			if now := lstat(t, x.copyPath(2)); now != before {
 				t.Errorf("%s was changed: %+v, now %+v", what, before, now)
 			}
-			if len(committed) != 1 || committed[0].Number != 1 {
-				t.Errorf("committed %+v, want the first alone", committed)
+			if len(committed) != 2 || committed[0].Number != 1 || committed[1].Number != 3 {
+				t.Errorf("committed %+v, want all but copy 2", committed)
 			}
 			x.wantEqual(fstest.Packaged, 1)
-			x.wantEqual("old", 3)
+			x.wantEqual(fstest.Packaged, 3)
 			x.wantOwned(1, 3)
 			x.wantPrivate()
 			wantForeign(t, x.Remove(2), "imapd_002")

@@ -42,6 +42,9 @@ func New(dir, private *fsys.Dir, name string) *Pool {
 	return &Pool{dir: dir, private: private, name: name, owned: map[int]Copy{}}
 }
 
+// HasPrivate reports whether the pool has a directory to make copies in.
+func (p *Pool) HasPrivate() bool { return p.private != nil }
+
 // ForeignError says that a file of a copy's name is not what relinkd made. It was left alone.
 type ForeignError struct {
 	Name string // the copy's file name
@@ -50,6 +53,54 @@ type ForeignError struct {
 
 func (e *ForeignError) Error() string {
 	return fmt.Sprintf("%s was not put there by relinkd and is left alone: move it away, or lower copies and max_copies below its number", e.Path)
+}
+
+// LockedError says that a copy cannot be replaced or removed, for somebody has locked it. It was left alone.
+type LockedError struct {
+	Name string // the copy's file name
+	Path string
+	How  string // a part of a sentence
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("%s cannot be replaced or removed, for it %s", e.Path, e.How)
+}
+
+// Unwrap lets a caller find EPERM.
+func (e *LockedError) Unwrap() error { return unix.EPERM }
+
+// PassedError is about copies that Commit could not give their names, each by a fault of what stands there:
+// a *ForeignError or a *LockedError. All others have theirs.
+type PassedError struct{ Copies map[int]error }
+
+func (e *PassedError) Error() string { return errors.Join(e.Unwrap()...).Error() }
+
+// Unwrap lets a caller find the errors of the copies.
+func (e *PassedError) Unwrap() []error {
+	var all []error
+	for _, n := range slices.Sorted(maps.Keys(e.Copies)) {
+		all = append(all, e.Copies[n])
+	}
+	return all
+}
+
+// ofOneCopy reports whether err is a fault of what stands in one copy's place.
+func ofOneCopy(err error) bool {
+	foreign, locked := (*ForeignError)(nil), (*LockedError)(nil)
+	return errors.As(err, &foreign) || errors.As(err, &locked)
+}
+
+// orLocked is err or, if somebody has locked what stands in the place of copy n, a *LockedError that says
+// how.
+func (p *Pool) orLocked(n int, err error) error {
+	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EACCES) {
+		return err
+	}
+	how, serr := p.dir.Locked(p.copyName(n))
+	if serr != nil || how == "" {
+		return err
+	}
+	return &LockedError{Name: p.copyName(n), Path: p.dir.Join(p.copyName(n)), How: how}
 }
 
 func (p *Pool) foreign(n int) error {
@@ -130,7 +181,7 @@ func (p *Pool) Remove(n int) error {
 			return p.foreign(n)
 		}
 		if err := p.dir.Unlink("remove: copy", p.copyName(n)); err != nil && !fsys.NotExist(err) {
-			return err
+			return p.orLocked(n, err)
 		}
 	}
 	p.disown(n)

@@ -121,12 +121,12 @@ func (c *clone) finish(ctx context.Context, private *fsys.Dir, src *Source) (inf
 		return info, err
 	}
 	err = private.File("clone: check", c.f, func(int) error {
-		var problem string
-		info, problem, err = src.differs(ctx, c.f, !c.shared)
-		if err == nil && problem != "" {
+		var d difference
+		info, d, err = src.differs(ctx, c.f, !c.shared)
+		if err == nil && d.text != "" {
 			// Either somebody writes to the source, or the file system does not do as told.
 			if err = src.unchanged(); err == nil {
-				err = errors.New("the new copy does not equal its source: " + problem)
+				err = errors.New("the new copy does not equal its source: " + d.text)
 			}
 		}
 		return err

@@ -2,11 +2,13 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"relinkd/config"
 	"relinkd/fsys"
@@ -148,7 +150,7 @@ func (t *target) loads(counts proctable.Counts) []pool.Load {
 	}
 	var loads []pool.Load
 	for _, c := range t.pool.Owned() {
-		if c.Number <= t.wanted && c.SHA256 == t.src.SHA256() && !t.suspect[c.Number] {
+		if t.isMember(c.Number) && c.SHA256 == t.src.SHA256() && !t.suspect[c.Number] {
 			loads = append(loads, pool.Load{Number: c.Number, Processes: counts.Of(c.Info.ID)})
 		}
 	}
@@ -259,13 +261,17 @@ func (t *target) forget(counts proctable.Counts) {
 		}
 	}
 	for _, c := range t.pool.Owned() {
-		if c.Number <= t.wanted || c.Number == t.current || t.job != nil || counts.Of(c.Info.ID) > 0 || !counts.Known(c.Info.ID) ||
+		if _, passed := t.blocked[c.Number]; passed || t.isMember(c.Number) || c.Number == t.current || t.job != nil || counts.Of(c.Info.ID) > 0 || !counts.Known(c.Info.ID) ||
 			!counts.At.After(t.left[c.Number].Add(execGrace)) {
 			continue
 		}
 		err := t.link.MayRemoveCopy()
 		if err == nil {
 			err = t.pool.Remove(c.Number)
+		}
+		if errors.Is(err, unix.EPERM) { // for as long as somebody has locked it
+			t.block(c.Number, err)
+			continue
 		}
 		if err != nil {
 			t.wrong(zerolog.WarnLevel, err.Error(), "a copy that is no longer wanted stays")
@@ -294,11 +300,14 @@ func (t *target) checkCopies(now time.Time) {
 	if all {
 		t.lastCheck = now
 	}
+	if all || len(names) > 0 {
+		t.unblock()
+	}
 	for _, c := range t.pool.Owned() {
 		if c.SHA256 != t.src.SHA256() {
 			continue // of another generation, by a crash: it is made again, and kept then if it was changed
 		}
-		if c.Number <= t.wanted && (all || slices.Contains(names, pool.CopyName(t.base(), c.Number))) {
+		if t.isMember(c.Number) && (all || slices.Contains(names, pool.CopyName(t.base(), c.Number))) {
 			t.checkCopy(c)
 		}
 	}

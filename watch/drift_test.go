@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"relinkd/internal/fstest"
-	"relinkd/internal/standin"
 )
 
 // rot changes one byte of a file so that neither size nor modification time tell.
@@ -124,35 +123,6 @@ func TestMissingCopy(t *testing.T) {
 		eventually(t, "path executes", func() bool { return ask(t, request{Op: "run", Args: []string{s.path}}).Error == "" })
 		eventually(t, linked+" is cloned again", func() bool { return !lstat(t, linked).ID.IsZero() })
 	}
-	d.steady("1")
-}
-
-// A file of a copy's name that relinkd did not make stays as it is, and so does all else.
-func TestForeignFileInTheWay(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	s.install("1")
-	must(t, os.WriteFile(s.copy(3), []byte("letters"), 0o600))
-	before := tree(t, s.dir)
-	d := s.start()
-	d.degraded("imapd_003 was not put there by relinkd and is left alone: move it away")
-	unchanged(t, s.dir, before)
-	must(t, os.Rename(s.copy(3), filepath.Join(t.TempDir(), "letters")))
-	d.steady("1")
-}
-
-// A foreign file may also come later, in the place of a copy.
-func TestForeignFileInPlaceOfACopy(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	s.install("1")
-	d := s.start()
-	d.steady("1")
-	must(t, standin.Write(s.copy(3), "theirs"))
-	d.degraded("imapd_003 was not put there by relinkd and is left alone: move it away")
-	s.holds(s.copy(3), "theirs")
-	s.runs(s.path, "1")
-	must(t, os.Remove(s.copy(3)))
 	d.steady("1")
 }
 

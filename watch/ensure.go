@@ -380,6 +380,9 @@ func (t *target) rest(now time.Time, d decision, o observation) {
 	if d.state == Steady {
 		t.reason = t.notice
 		if t.reason == "" {
+			t.reason = t.passedNotice()
+		}
+		if t.reason == "" {
 			t.reason = t.deaf
 		}
 		t.retry.reset()

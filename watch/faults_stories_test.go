@@ -99,10 +99,10 @@ func removesPath(r *rehearsal) { must(r.t, os.Remove(r.path)) }
 // copyIs reports whether copy n holds a version.
 func (s *site) copyIs(n int, version string) bool { return holdsVersion(s.copy(n), version) }
 
-// movedAway takes the foreign file out of a copy's place when the daemon has told of it.
+// movedAway takes the foreign file out of a copy's place when the daemon has gone on with another number.
 func movedAway(n int) func(*site, TargetStatus) {
 	return func(s *site, st TargetStatus) {
-		if st.State == Degraded && s.copyIs(n, "theirs") {
+		if st.State == Steady && s.copyIs(n, "theirs") {
 			must(s.t, os.Rename(s.copy(n), filepath.Join(filepath.Dir(s.dir), "moved away")))
 		}
 	}

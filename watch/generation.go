@@ -68,12 +68,9 @@ func (t *target) haveSource(j *job, src *pool.Source, err error) (done bool, _ e
 		return true, err
 	}
 	var numbers []int
-	err = t.prepare(j, src)
+	err = t.ownPool()
 	if err == nil {
 		numbers, err = t.missing(j, src)
-	}
-	if err == nil && len(numbers) > 0 {
-		err = t.pool.Check(numbers)
 	}
 	j.mends = slices.AppendSeq(slices.Clone(numbers), maps.Keys(t.suspect))
 	if err != nil {
@@ -87,42 +84,28 @@ func (t *target) haveSource(j *job, src *pool.Source, err error) (done bool, _ e
 	return false, nil
 }
 
-// prepare makes the private directory where nothing of ours is there yet. Before that it makes sure
-// that nobody's file is in the place of a copy, so that nothing is changed when one is.
-func (t *target) prepare(j *job, src *pool.Source) error {
-	if t.pool != nil {
-		return nil
-	}
-	p := pool.New(t.link.Dir(), nil, t.base()) // for looking around only
-	_, others, err := p.Adopt(j.ctx, src, t.numbers(), &pool.Manifest{})
-	if err == nil {
-		err = p.Check(others)
-	}
-	if err == nil {
-		err = t.link.MakePrivate()
-	}
-	if err == nil {
-		t.pool = pool.New(t.link.Dir(), t.link.Private(), t.base())
-	}
-	return err
-}
-
-// missing is the numbers of the copies that must be made from src.
+// missing is the numbers of the copies that must be made from src. Files in their places that are not ours are
+// passed over.
 func (t *target) missing(j *job, src *pool.Source) ([]int, error) {
 	if j.origin == fromLinked {
 		if err := t.takeOverCopies(j, src); err != nil {
 			return nil, err
 		}
 	}
-	if t.remake {
-		return t.numbers(), nil
+	if !t.remake && (t.src == nil || t.src.SHA256() == src.SHA256()) {
+		return t.needed(func(numbers []int) ([]int, error) {
+			_, rest, err := t.pool.Adopt(j.ctx, src, numbers, t.known())
+			return rest, err
+		})
 	}
-	if t.src == nil || t.src.SHA256() == src.SHA256() {
-		_, rest, err := t.pool.Adopt(j.ctx, src, t.numbers(), t.known())
-		return rest, err
+	if !t.remake {
+		t.wanted = t.cfg.Copies
 	}
-	t.wanted = t.cfg.Copies
-	return t.numbers(), nil
+	return t.needed(func(numbers []int) ([]int, error) { // all of them; ours, too, is what equals the source
+		foreign := slices.DeleteFunc(slices.Clone(numbers), t.isOwned)
+		_, _, err := t.pool.Adopt(j.ctx, src, foreign, &pool.Manifest{})
+		return numbers, err
+	})
 }
 
 // known is what is known of the copies of the source in force that nobody has touched: there is no need
@@ -139,15 +122,6 @@ func (t *target) known() *pool.Manifest {
 		}
 	}
 	return m
-}
-
-// numbers is those of all copies that make up the pool.
-func (t *target) numbers() []int {
-	all := make([]int, t.wanted)
-	for i := range all {
-		all[i] = i + 1
-	}
-	return all
 }
 
 // clone is steps 3 and 4, off the loop. Before that no manifest may be left on the disk which says that
@@ -223,6 +197,9 @@ func (t *target) commit(j *job, src *pool.Source, staged *pool.Staged, err error
 	t.replaced(j.staged)
 	j.staged = nil
 	committed, err := staged.Commit(j.ctx)
+	if err = t.passOver(err); err == nil && len(committed) == 0 {
+		err = errPassed
+	}
 	if err != nil {
 		return errors.Join(err, t.save())
 	}
@@ -281,7 +258,12 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 	fresh := before == nil || before.SHA256() != src.SHA256()
 	// 5. The private link leads to a copy of the new generation before path leads to it.
 	if fresh || t.remake || t.current == 0 || !t.isOwned(t.current) {
-		if err := t.point(1); err != nil {
+		first := t.firstOf(src)
+		if first == 0 {
+			src.Close()
+			return errPassed
+		}
+		if err := t.point(first); err != nil {
 			src.Close()
 			return err
 		}

@@ -93,8 +93,8 @@ func (t *target) grow(ctx context.Context, numbers []int) {
 		return
 	}
 	numbers = numbers[:min(len(numbers), t.disk.fits)]
-	if err := t.pool.Check(numbers); err != nil {
-		t.endJob(j, err)
+	if numbers = t.allFree(numbers); len(numbers) == 0 {
+		t.endJob(j, errNoNumber)
 		return
 	}
 	t.job = j
@@ -104,7 +104,7 @@ func (t *target) grow(ctx context.Context, numbers []int) {
 // grown takes copies into the pool. The policy moves on to them.
 func (t *target) grown(j *job, copies []pool.Copy) {
 	for _, c := range copies {
-		t.wanted = max(t.wanted, c.Number)
+		t.wanted = max(t.wanted, t.rank(c.Number))
 		t.measures.Grown++
 		t.did(Event{Kind: EventGrowth, To: pool.CopyName(t.base(), c.Number), Seconds: time.Since(j.began).Seconds()}, "grew the pool to %d copies", t.wanted)
 	}

@@ -75,6 +75,8 @@ func (t *target) endJob(j *job, err error) {
 		t.growRetry.reset()
 		t.growFailed = ""
 	case errors.Is(err, context.Canceled):
+	case errors.Is(err, errPassed):
+		t.wake()
 	case errors.Is(err, linker.ErrSuperseded), errors.Is(err, pool.ErrChanged):
 		t.log.Info().Err(err).Msg("the source was replaced meanwhile: starting over with what stands at path now")
 	case t.mustRestart(err):

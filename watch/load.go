@@ -74,11 +74,12 @@ func (t *target) load() error {
 	if t.src == nil {
 		return nil
 	}
+	t.blockForeign(t.existing())
 	if m.Wanted != 0 && m.Wanted != t.cfg.Copies {
 		return nil // the administrator has changed it since, and means it, as in configure
 	}
 	// Grown copies stay in the pool.
-	for t.wanted < t.cfg.MaxCopies && t.isOwned(t.wanted+1) && t.owned(t.wanted+1).SHA256 == t.src.SHA256() {
+	for n := t.following(); t.wanted < t.cfg.MaxCopies && t.isOwned(n) && t.owned(n).SHA256 == t.src.SHA256(); n = t.following() {
 		t.wanted++
 	}
 	if t.complete() {
@@ -244,7 +245,7 @@ func (t *target) complete() bool {
 	}
 	there := 0
 	for _, c := range t.pool.Owned() {
-		if c.Number <= t.wanted && c.SHA256 == t.src.SHA256() {
+		if t.isMember(c.Number) && c.SHA256 == t.src.SHA256() {
 			there++
 		}
 	}

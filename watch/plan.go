@@ -73,13 +73,6 @@ func (t *target) planManage() (TargetPlan, error) {
 
 // planCopies refuses what cloning would refuse.
 func (t *target) planCopies() error {
-	p := t.pool
-	if p == nil {
-		p = pool.New(t.link.Dir(), t.link.Private(), t.base())
-	}
-	if err := p.Check(t.numbers()); err != nil {
-		return fmt.Errorf("%w: %v", ErrRefused, err)
-	}
 	f, err := t.link.Dir().Open(t.base())
 	if err != nil {
 		return nil // path is our link: what it leads to executes

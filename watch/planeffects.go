@@ -47,6 +47,12 @@ func (t *target) keeps(d decision, o observation) []string {
 	var all []string
 	keep := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	switch d.step {
+	case stepMakeFrom, stepRemake:
+		for _, name := range t.foreignFiles() {
+			keep("%s, which relinkd did not make: its number is passed over unless it equals the source", name)
+		}
+	}
+	switch d.step {
 	case stepNone:
 		return t.keepsAll(o)
 	case stepWait:

@@ -54,7 +54,8 @@ func (t *target) takeOverCopies(j *job, src *pool.Source) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("cannot take over the hand-made pool: %w", err)
+			t.block(n, fmt.Errorf("%s cannot be read: %w", pool.CopyName(t.base(), n), err))
+			continue
 		}
 		info, same, err := compare(j.ctx, f, src)
 		f.Close()

@@ -90,6 +90,7 @@ type target struct {
 	sources      []fsys.ID             // the executables behind the copies
 	stale        map[fsys.ID]time.Time // replaced executables that processes may still run, and since when
 	suspect      map[int]bool          // copies to be made again
+	blocked      map[int]blockade      // numbers that are passed over, for what stands there
 	doubted      map[int]bool          // copies that may differ from their source in what stat(2) does not tell
 	stopResolve  func()                // ends the comparison of those that were doubted; nil when there is none
 	relinked     int                   // how often somebody linked path elsewhere
@@ -147,6 +148,7 @@ func newTarget(w *Watcher, cfg config.Target) *target {
 		left:        map[int]time.Time{},
 		suspect:     map[int]bool{},
 		doubted:     map[int]bool{},
+		blocked:     map[int]blockade{},
 		verifyEvery: w.cfg.Census.Verify,
 		nextVerify:  time.Now().Add(w.cfg.Census.Verify),
 	}
@@ -342,6 +344,7 @@ func (t *target) unload() {
 	t.sources, t.spoiled = nil, false
 	clear(t.suspect)
 	clear(t.doubted)
+	clear(t.blocked)
 }
 
 // settled reports whether the target is where it will stay until something happens.
