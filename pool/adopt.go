@@ -51,7 +51,7 @@ func (p *Pool) adopt(ctx context.Context, src *Source, n int, m *Manifest) (c Co
 	if err != nil {
 		return c, false, err
 	}
-	if info.ID == src.info.ID && info.IsRegular() || d.time || d.links {
+	if (info.ID == src.info.ID && info.IsRegular() || d.time || d.links) && !p.made(n, info) {
 		p.Own(Copy{Number: n, Info: info})
 	}
 	if d.text != "" {

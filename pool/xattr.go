@@ -3,6 +3,7 @@ package pool
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -135,4 +136,85 @@ func (x xattrs) differs(name string, y xattrs) string {
 		}
 	}
 	return ""
+}
+
+// capabilityName is the extended attribute of what a file may do (setcap).
+const capabilityName = "security.capability"
+
+// AttributesDiffer says in what the mode, the owner or an extended attribute of f differs from those of s;
+// "" when in nothing.
+func (s *Source) AttributesDiffer(f *os.File) (string, error) {
+	info, err := fsys.Fstat(f)
+	if err != nil {
+		return "", err
+	}
+	if !info.SameAccess(s.info) {
+		return fmt.Sprintf("mode %04o and owner %d:%d", info.Perm(), info.UID, info.GID), nil
+	}
+	return s.XattrsDiffer(f)
+}
+
+// XattrsDiffer says in which extended attribute f differs from s, save those named in ignore; "" when in
+// none.
+func (s *Source) XattrsDiffer(f *os.File, ignore ...string) (string, error) {
+	have, err := readXattrs(f)
+	if err != nil {
+		return "", err
+	}
+	want := xattrs{}
+	maps.Copy(want, s.xattrs)
+	for _, name := range ignore {
+		delete(have, name)
+		delete(want, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(have)) {
+		if value, there := want[name]; !there || !bytes.Equal(value, have[name]) {
+			return name, nil
+		}
+		delete(want, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		return "no " + name, nil
+	}
+	return "", nil
+}
+
+// HasCapability reports whether f may do more than others may (setcap).
+func HasCapability(f *os.File) (bool, error) {
+	all, err := readXattrs(f)
+	return all[capabilityName] != nil, err
+}
+
+// HasCapability is that of the file as it was when it was read.
+func (s *Source) HasCapability() bool { return s.xattrs[capabilityName] != nil }
+
+// GiveXattrs gives f, of the directory dir, the extended attributes of s.
+func (s *Source) GiveXattrs(dir *fsys.Dir, op fsys.Op, f *os.File) error {
+	return setXattrs(dir, op, f, s.xattrs)
+}
+
+// Xattrs are a file's extended attributes as they were at one time.
+type Xattrs struct{ all xattrs }
+
+// XattrsFrom reads those of f.
+func XattrsFrom(f *os.File) (Xattrs, error) {
+	all, err := readXattrs(f)
+	return Xattrs{all}, err
+}
+
+// Give gives them to f, of the directory dir, save those named in keep, of which it keeps what it has.
+func (x Xattrs) Give(dir *fsys.Dir, op fsys.Op, f *os.File, keep ...string) error {
+	have, err := readXattrs(f)
+	if err != nil {
+		return err
+	}
+	want := xattrs{}
+	maps.Copy(want, x.all)
+	for _, name := range keep {
+		delete(want, name)
+		if value, there := have[name]; there {
+			want[name] = value
+		}
+	}
+	return setXattrs(dir, op, f, want)
 }

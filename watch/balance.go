@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -325,6 +326,9 @@ func (t *target) checkCopy(c pool.Copy) {
 	case err == nil && info.SameContent(c.Info) && info.Mode == c.Info.Mode && info.UID == c.Info.UID && info.GID == c.Info.GID:
 		// A hard link was made or removed, or an attribute set, or somebody has changed the content and
 		// put the time back: only a look at the content tells.
+		if c.Number == t.current && t.xattrsSet(name) && t.attributesForAll(c, info) {
+			return
+		}
 		c.Info = info
 		t.pool.Own(c)
 		t.doubted[c.Number] = true
@@ -379,18 +383,24 @@ func (t *target) attributesForAll(c pool.Copy, info fsys.Info) bool {
 	if t.cfg.Publish != config.PublishSymlink {
 		return false // path is a file of its own there: a change of it shows at path itself
 	}
+	f, err := t.link.Dir().Open(pool.CopyName(t.base(), c.Number))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
 	c.Info = info
 	t.pool.Own(c)
-	refused, err := t.applyToAll(info, pool.CopyName(t.base(), c.Number))
+	refused, err := t.applyToAll(info, f, pool.CopyName(t.base(), c.Number))
 	if err != nil {
 		t.failed(err)
 	}
 	return err == nil && !refused
 }
 
-// applyToAll gives the pristine and all copies the mode and the owner of info, which were set through path
-// on the file name. Where that must not be it is refused, with a warning.
-func (t *target) applyToAll(info fsys.Info, name string) (refused bool, err error) {
+// applyToAll gives the pristine and all copies the mode and the owner of info and the extended attributes of
+// from save those named in keep, which were set on the file name and are meant for all. Where that must not be
+// it is refused, with a warning.
+func (t *target) applyToAll(info fsys.Info, from *os.File, name string, keep ...string) (refused bool, err error) {
 	if err := install.CheckAttributes(name, info); err != nil {
 		t.warn(repair("mode or owner set", ""), "what was set on %s through path is not applied to all copies: %v", name, err)
 		return true, nil
@@ -399,7 +409,7 @@ func (t *target) applyToAll(info fsys.Info, name string) (refused bool, err erro
 		t.warn(repair("mode or owner set", ""), "what was set on %s through path is not applied to all copies: the pristine is not their source, or has further names that would change with it", name)
 		return true, nil
 	}
-	src, err := t.setPristine(info)
+	src, err := t.setPristine(info, from, keep)
 	if err == nil {
 		err = t.pool.SetAttrs(context.Background(), src)
 	}
@@ -408,13 +418,14 @@ func (t *target) applyToAll(info fsys.Info, name string) (refused bool, err erro
 	}
 	t.drop(t.src)
 	t.src = src
-	t.did(repair("mode or owner set", ""), "mode %04o and owner %d:%d were set on %s through path: applied to the pristine and all copies", info.Perm(), info.UID, info.GID, name)
+	t.did(repair("mode or owner set", ""), "mode %04o, owner %d:%d or attributes were set on %s: applied to the pristine and all copies", info.Perm(), info.UID, info.GID, name)
 	return false, t.save()
 }
 
-// setPristine gives the pristine the mode and owner of info and returns it as the source.
-func (t *target) setPristine(info fsys.Info) (*pool.Source, error) {
-	f, err := t.link.SetPristine(info)
+// setPristine gives the pristine the mode and owner of info and the extended attributes of from save those
+// named in keep, and returns it as the source.
+func (t *target) setPristine(info fsys.Info, from *os.File, keep []string) (*pool.Source, error) {
+	f, err := t.link.SetPristine(info, from, keep...)
 	if err != nil {
 		return nil, err
 	}

@@ -64,9 +64,7 @@ func (t *target) isFree(n int) bool {
 // blockForeign passes over the numbers of the files that were found to be none of ours.
 func (t *target) blockForeign(numbers []int) {
 	for _, n := range numbers {
-		if !t.isOwned(n) {
-			t.isFree(n)
-		}
+		t.isFree(n)
 	}
 }
 

@@ -27,6 +27,7 @@ const (
 	stepUnpublish             // path is ours, but this way of publishing leaves it alone
 	stepRefit                 // path is ours, but in another form than is wanted, or changed
 	stepAccess                // somebody has set mode or owner of our launcher, and so of what it leads to
+	stepSpread                // somebody has set attributes on what stands for all copies
 	stepMend                  // somebody has changed the private link, or shut the private directory
 )
 
@@ -53,6 +54,9 @@ type observation struct {
 	had     bool   // the private link names a copy
 	broken  bool   // but that copy is gone
 	spare   int    // the number of a copy that it could lead to; 0 for none
+
+	attributes string // what somebody has set on the pristine, the launcher or, where publish leaves it alone, path
+	spreadFrom int    // on which of the first two; spreadNothing when on neither
 
 	strayed bool   // the private link does not say what relinkd made it say
 	shut    string // in what the private directory keeps others out; "" when it does not
@@ -164,6 +168,8 @@ func decideOurs(o observation) decision {
 		return decision{step: stepRefit, state: Steady, reason: "path is ours, but not as publish says"}
 	case o.changed && o.had:
 		return decision{step: stepAccess, state: Steady, reason: "mode or owner of path was changed"}
+	case o.spreadFrom != spreadNothing && o.had && o.sameGen:
+		return decision{step: stepSpread, state: Steady, reason: o.attributes + " was set by somebody"}
 	default:
 		return decideSteady(o)
 	}

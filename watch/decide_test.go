@@ -133,6 +133,7 @@ func TestDecideAlways(t *testing.T) {
 		func(o *observation) { o.fits = true },
 		func(o *observation) { o.changed = true },
 		func(o *observation) { o.strayed = true },
+		func(o *observation) { o.attributes, o.spreadFrom = "user.x", spreadPristine },
 		func(o *observation) { o.unable = errors.New("it does not execute") },
 	}
 	for kind := linker.Nothing; kind <= linker.Other; kind++ {
@@ -173,6 +174,7 @@ func rule(o observation, d decision) string {
 		only(stepRemake, (kind == linker.Ours || kind == linker.Nothing && !o.had) && o.view.Pristine.Kind == linker.File),
 		only(stepLead, o.spare > 0),
 		only(stepRenew, kind == linker.Ours && !none && (o.spoiled || o.had && o.view.Pristine.Kind != linker.File) && o.spare > 0),
+		only(stepSpread, kind == linker.Ours && !none && o.spreadFrom != spreadNothing && o.fits && o.had),
 		only(stepMend, o.strayed || o.shut != ""),
 		only(stepStandDown, kind == linker.Nothing || kind == linker.Ours && o.removed != ""),
 	} {

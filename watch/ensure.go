@@ -215,12 +215,18 @@ func (t *target) observe(now time.Time) (observation, error) {
 		o.sameGen = t.src != nil && o.view.Pristine.Info.SameContent(t.src.Info())
 		o.fits = t.link.Fits(o.view.Path)
 		o.changed = o.sameGen && o.fits && o.view.Path.IsLauncher() && !o.view.Path.SameAccess(t.src.Info())
+		if err := t.lookAtAttributes(&o); err != nil {
+			return o, err
+		}
 		o.spoiled = t.spoiled || t.src != nil && !o.sameGen && o.view.Pristine.Info.ID == t.src.Info().ID
 		if now.Before(t.removalUntil) {
 			o.removed = t.removed()
 		}
 	case linker.File:
 		o.known = t.src != nil && o.view.Path.Info.SameContent(t.src.Info()) && o.view.Path.Info.SameAccess(t.src.Info())
+		if err := t.lookAtAttributes(&o); err != nil {
+			return o, err
+		}
 		if t.cfg.Publish != config.PublishNone || !o.known || !o.complete {
 			t.examine(&o, t.base(), now)
 		}
@@ -242,6 +248,9 @@ func (t *target) examine(o *observation, name string, now time.Time) {
 	}
 	defer f.Close()
 	o.wait, o.refused = t.install.Arrival(f, now)
+	if o.refused == nil && o.wait == 0 && !o.known && o.attributes == "" {
+		t.awaitAttributes(o, f, now)
+	}
 	if !errors.Is(o.refused, install.ErrIncomplete) {
 		t.unwhole = unwhole{}
 		return
@@ -305,6 +314,8 @@ func (t *target) act(ctx context.Context, d decision, o observation) error {
 		return t.refit(o)
 	case stepAccess:
 		return t.access(o)
+	case stepSpread:
+		return t.spread(o)
 	case stepMend:
 		return t.mendPrivate(o)
 	}

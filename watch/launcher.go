@@ -31,7 +31,12 @@ func (t *target) refit(o observation) error {
 // another launcher.
 func (t *target) access(o observation) error {
 	at := o.view.Path
-	if refused, err := t.applyToAll(at.Info, t.base()); err != nil || !refused && at.SameAccess(t.src.Info()) {
+	f, err := t.link.Dir().Open(t.base())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if refused, err := t.applyToAll(at.Info, f, t.base(), ownOfLauncher...); err != nil || !refused && at.SameAccess(t.src.Info()) {
 		return err
 	}
 	return t.refit(o)

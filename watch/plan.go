@@ -118,6 +118,8 @@ func (t *target) steps(d decision, o observation) []string {
 		return []string{fmt.Sprintf("exchange what stands at %s for a %s to %s", t.cfg.Path, t.form(), t.link.PrivateLink())}
 	case stepAccess:
 		return []string{fmt.Sprintf("apply mode %04o and owner %d:%d, set at %s, to the pristine and all copies", o.view.Path.Info.Perm(), o.view.Path.Info.UID, o.view.Path.Info.GID, t.cfg.Path)}
+	case stepSpread:
+		return []string{fmt.Sprintf("apply what somebody has set (%s) to the pristine and all copies", o.attributes)}
 	case stepMend:
 		return t.mendSteps(o)
 	case stepUnpublish:

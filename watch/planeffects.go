@@ -68,7 +68,7 @@ func (t *target) keeps(d decision, o observation) []string {
 		keep("the copies that equal %s", o.view.Path.Text)
 	case stepRemake, stepRenew:
 		keep("%s and where it leads, and the copies that are right", t.cfg.Path)
-	case stepReclaim, stepPutBack, stepLead, stepRefit, stepAccess, stepMend:
+	case stepReclaim, stepPutBack, stepLead, stepRefit, stepAccess, stepSpread, stepMend:
 		keep("the copies and their source")
 	case stepUnpublish:
 		keep("the copies, and %s", t.link.PrivateLink())

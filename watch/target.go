@@ -87,6 +87,9 @@ type target struct {
 	stuck        stuck
 
 	unwhole      unwhole
+	lacks        unwhole // a new source without the capability of the one before
+	lacksTold    bool
+	attributes   attributes
 	sources      []fsys.ID             // the executables behind the copies
 	stale        map[fsys.ID]time.Time // replaced executables that processes may still run, and since when
 	suspect      map[int]bool          // copies to be made again
