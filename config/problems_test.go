@@ -12,7 +12,7 @@ import (
 // What may be there, as the problems say it.
 const (
 	durationAbove   = `a duration of at least 10ms, with its unit and in quotes, such as "90s", "1m30s" or "24h"`
-	durationMinute  = `a duration of at least 1m, with its unit and in quotes, such as "90s", "1m30s" or "24h"`
+	durationSecond  = `a duration of at least 1s, with its unit and in quotes, such as "90s", "1m30s" or "24h"`
 	durationAtLeast = `a duration of at least zero, with its unit and in quotes, such as "90s", "1m30s" or "24h"`
 	targetKeys      = "path, publish, copies, max_copies, keep_free, threshold, rotate_at, min_dwell, rotation, interval, keep, settle"
 	someBytes       = `a number of bytes with its unit (B, KiB, MiB, GiB or TiB) and in quotes, such as "64MiB" or "0B"`
@@ -88,7 +88,7 @@ func TestFileProblems(t *testing.T) {
 		{"nonsense", "\ninterval = \"1ns\"\n[census]\ninterval = \"1ns\"\nverify = \"1ns\"", []string{
 			`relinkd.toml:3: target.imapd.interval: found "1ns", allowed: ` + durationAbove,
 			`relinkd.toml:5: census.interval: found "1ns", allowed: ` + durationAbove,
-			`relinkd.toml:6: census.verify: found "1ns", allowed: ` + durationMinute}},
+			`relinkd.toml:6: census.verify: found "1ns", allowed: ` + durationSecond}},
 		{"bytes", "\nkeep_free = 64", []string{`relinkd.toml:3: target.imapd.keep_free: found 64, a number without a unit, allowed: ` + someBytes}},
 		{"bytes of another unit", "\nkeep_free = \"64MB\"", []string{`relinkd.toml:3: target.imapd.keep_free: found "64MB", allowed: ` + someBytes}},
 		{"more bytes than there are", "\nkeep_free = \"9999999TiB\"", []string{`relinkd.toml:3: target.imapd.keep_free: found "9999999TiB", allowed: ` + someBytes}},
@@ -101,10 +101,10 @@ func TestFileProblems(t *testing.T) {
 			`relinkd.toml:7: target.imapd.settle.max: found "30", a number without a unit, allowed: ` + durationAtLeast}},
 		{"durations of the census", "\n[census]\ninterval = 1979-05-27\nverify = \"1d\"", []string{
 			`relinkd.toml:4: census.interval: found 1979-05-27, allowed: ` + durationAbove,
-			`relinkd.toml:5: census.verify: found "1d", allowed: ` + durationMinute}},
+			`relinkd.toml:5: census.verify: found "1d", allowed: ` + durationSecond}},
 		{"durations of zero", "\n[census]\ninterval = \"0\"\nverify = false", []string{
 			`relinkd.toml:4: census.interval: found "0", allowed: ` + durationAbove,
-			`relinkd.toml:5: census.verify: found false, allowed: ` + durationMinute}},
+			`relinkd.toml:5: census.verify: found false, allowed: ` + durationSecond}},
 		{"an inline table", "\nsettle = { quiet = \"x\",\n  max = 3 }", []string{
 			`relinkd.toml:3: target.imapd.settle.quiet: found "x", allowed: ` + durationAtLeast,
 			`relinkd.toml:4: target.imapd.settle.max: found 3, a number without a unit, allowed: ` + durationAtLeast}},

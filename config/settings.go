@@ -47,10 +47,10 @@ const (
 const maxKeep = 99
 
 // The shortest times between what is done again and again. A census of a small host takes a millisecond, of
-// which more than a tenth of a core would be taken by a shorter interval; to read all copies takes seconds.
+// which more than a tenth of a core would be taken by a shorter interval; to read all copies may take seconds.
 const (
 	shortestInterval = 10 * time.Millisecond
-	shortestVerify   = time.Minute
+	shortestVerify   = time.Second
 )
 
 // settings is every key there is for targets of these names. It is the one place that knows keys,

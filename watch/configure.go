@@ -1,9 +1,11 @@
 package watch
 
 import (
+	"fmt"
 	"time"
 
 	"relinkd/config"
+	"relinkd/linker"
 )
 
 // inPlace reports whether a target can go from one way of publishing to the other without being restored in
@@ -30,6 +32,33 @@ func (t *target) configure(cfg config.Target, census config.Census) {
 	}
 	t.retry.reset()
 	t.wake()
+}
+
+// toSidecar puts the packaged file back at path for a target that is to leave path alone from now on. The
+// copies stay, and so does the private link, at every instant: an administrator may have had services name it
+// before.
+func (t *target) toSidecar() (*Report, error) {
+	r := &Report{Target: t.name}
+	if t.released || t.link == nil {
+		return r, nil
+	}
+	t.cancelWork()
+	at, err := t.link.Look()
+	if err != nil || at.Kind != linker.Ours && at.Kind != linker.Alias {
+		return r, err
+	}
+	if err := t.unpublish(); err != nil {
+		return r, err
+	}
+	if at.IsLauncher() {
+		t.letLaunch(at.Info.ID)
+	}
+	t.cfg.Publish = config.PublishNone
+	if at, err = t.link.Look(); err == nil {
+		r.Done = append(r.Done, fmt.Sprintf("restored %s, the packaged file (inode %d)", t.cfg.Path, at.Info.Ino))
+		t.gaveBack(r, "by the configuration")
+	}
+	return r, err
 }
 
 // leaveTarget restores path for a target that is going away or is to be published in another way. It

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"relinkd/config"
+	"relinkd/fsys"
 	"relinkd/internal/standin"
 )
 
@@ -160,6 +162,45 @@ func TestReloadChangesPublish(t *testing.T) {
 	must(t, err)
 	s.plain("1", packaged)
 	said(t, r.Done, "restored")
+}
+
+// To leave path alone the private link need not be gone for an instant: cyrus.conf may name it already.
+func TestReloadToSidecarKeepsThePrivateLink(t *testing.T) {
+	for _, from := range waysOurs {
+		t.Run(string(from), func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, func(c *config.Target) { c.Publish = from })
+			s.install("1")
+			packaged := lstat(t, s.path).Ino
+			d := s.start()
+			d.steady("1")
+			copies := fmt.Sprint(s.identities()[2:5])
+			unlinked := make(chan string, 100)
+			s.calls.onAll(func(op fsys.Op, path string) error {
+				if _, err := os.Stat(s.privateLink()); err != nil {
+					unlinked <- string(op)
+				}
+				return nil
+			})
+			end := execLoop(t, s.privateLink())
+			r := d.retarget(func(c *config.Target) { c.Publish = config.PublishNone })
+			said(t, r.Done, "restored "+s.path)
+			d.waitFor("a sidecar", func(st TargetStatus) bool { return st.State == Steady && st.Publish == "none" })
+			d.steady("1")
+			end()
+			s.calls.onAll(nil)
+			close(unlinked)
+			for op := range unlinked {
+				t.Errorf("the private link leads nowhere ahead of %q", op)
+			}
+			if after := fmt.Sprint(s.identities()[2:5]); after != copies {
+				t.Errorf("the copies are others: %s, and were %s", after, copies)
+			}
+			if lstat(t, s.path).Ino != packaged {
+				t.Error("path is not the packaged file")
+			}
+		})
+	}
 }
 
 func TestReloadChangesPath(t *testing.T) {

@@ -248,7 +248,8 @@ func (w *Watcher) reload(ctx context.Context) (*Report, error) {
 	r.Warnings = append(append(r.Warnings, cfg.Warnings...), config.RestartNeeded(old, cfg)...)
 	if err := w.dropTargets(ctx, old, cfg, r); err != nil {
 		for _, t := range old.Targets { // what was dropped before that is managed as it was
-			w.ensureLoop(t)
+			l := w.ensureLoop(t)
+			err = errors.Join(err, l.do(ctx, l.gone, func() { l.configure(t, old.Census) }))
 		}
 		w.mu.Lock()
 		w.cfgError = err.Error()
@@ -296,20 +297,28 @@ func (w *Watcher) dropTargets(ctx context.Context, old, cfg *config.Config, r *R
 		if l == nil {
 			continue
 		}
+		leave := l.leaveTarget
+		sidecar := stays && now.Path == t.Path && now.Publish == config.PublishNone
+		if sidecar {
+			leave = l.toSidecar
+		}
 		var undone *Report
 		var uerr error
-		if err := l.do(ctx, l.gone, func() { undone, uerr = l.leaveTarget() }); err != nil {
+		if err := l.do(ctx, l.gone, func() { undone, uerr = leave() }); err != nil {
 			return err
 		}
 		if uerr != nil {
 			return fmt.Errorf("nothing has changed: cannot restore %s: %w", t.Path, uerr)
 		}
+		r.Done = append(r.Done, undone.Done...)
+		r.Warnings = append(r.Warnings, undone.Warnings...)
+		if sidecar {
+			continue
+		}
 		l.end()
 		w.mu.Lock()
 		delete(w.loops, t.Name)
 		w.mu.Unlock()
-		r.Done = append(r.Done, undone.Done...)
-		r.Warnings = append(r.Warnings, undone.Warnings...)
 		if !stays {
 			r.Done = append(r.Done, "removed "+t.Name)
 		}

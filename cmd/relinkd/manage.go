@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) manageCmd() *cobra.Command {
-	var yes bool
+	var yes, unchecked bool
 	cmd := &cobra.Command{
 		Use:   "manage TARGET",
 		Short: "Take a target over, for the first time or again after restore",
@@ -22,7 +22,11 @@ func (a *app) manageCmd() *cobra.Command {
 a package and those that restore has let go, or one whose path leads to copies that
 somebody made by hand. First it tells what it would do and what copies can and cannot do
 for this executable on this host, and asks; with --yes it does not ask. Without a terminal
-to ask at, --yes is needed. It works with and without a running daemon.`,
+to ask at, --yes is needed. It works with and without a running daemon.
+
+A kernel before 6.14 cannot be asked whether others may execute a copy. Where fapolicyd, IMA
+appraisal, SELinux or AppArmor has a say in that, manage tells so and asks for that alone;
+--yes does not answer it, --unchecked does.`,
 		Example: "  relinkd manage imapd\n  relinkd manage imapd --yes </dev/null",
 		Args:    takes("TARGET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,22 +34,32 @@ to ask at, --yes is needed. It works with and without a running daemon.`,
 				return usagef(cmd, "there is no terminal to ask at, so nothing has been changed: say --yes")
 			}
 			return a.askOrAct(cmd.Context(), func(svc watch.Service) error {
-				return a.manage(cmd.Context(), svc, args[0], yes)
+				return a.manage(cmd.Context(), svc, args[0], yes, unchecked)
 			})
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&unchecked, "unchecked", false, "also where the kernel cannot say whether others may execute a copy")
 	return cmd
 }
 
 // manage shows what managing the target means, asks unless that is settled already, and has it done.
-func (a *app) manage(ctx context.Context, svc watch.Service, target string, yes bool) error {
+func (a *app) manage(ctx context.Context, svc watch.Service, target string, yes, unchecked bool) error {
 	p, err := svc.PlanManage(ctx, target)
 	if err != nil {
 		return err
 	}
 	if err := a.show(a.screen().TakeOver(p) + limits(p.Path, a.screen().Width)); err != nil {
 		return err
+	}
+	if len(p.Steps) > 0 && !unchecked {
+		question, err := gate(target, doctor.Unsure(doctor.ThisHost(), p.Path), yes)
+		if err == nil && question != "" {
+			err = a.confirm(ctx, question)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if !yes && len(p.Steps) > 0 {
 		if err := a.confirm(ctx, fmt.Sprintf("Manage %s now? [yes/no] ", target)); err != nil {
@@ -58,6 +72,19 @@ func (a *app) manage(ctx context.Context, svc watch.Service, target string, yes 
 	}
 	a.printReport(r)
 	return nil
+}
+
+// gate is the question to be answered first where unsure says why it cannot be known whether others may
+// execute a copy; "" for none. Who has said --yes is not there to be asked, and has not answered it.
+func gate(target string, unsure []string, yes bool) (question string, err error) {
+	if len(unsure) == 0 {
+		return "", nil
+	}
+	why := "this kernel cannot be asked whether others may execute a copy, and that is not a matter of modes alone: " + strings.Join(unsure, "; ")
+	if yes {
+		return "", fmt.Errorf("nothing has been changed: %s; try a copy of it by hand (cp -a, then execute it as the service's user), see relinkd doctor, then say --unchecked too", why)
+	}
+	return fmt.Sprintf("Note: %s.\nIf it is refused, %s does not start any more until relinkd restore. Go on? [yes/no] ", why, target), nil
 }
 
 // limits is what copies can and cannot do for the executable at path, as paragraphs of that width; "" when

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"relinkd/internal/fstest"
@@ -44,5 +45,20 @@ func TestManageAsks(t *testing.T) {
 				t.Errorf("managed: %v", managed)
 			}
 		})
+	}
+}
+
+// Where it cannot be known whether others may execute a copy, --yes alone is no answer.
+func TestGate(t *testing.T) {
+	if question, err := gate("imapd", nil, true); question != "" || err != nil {
+		t.Errorf("nothing to be unsure of: %q, %v", question, err)
+	}
+	unsure := []string{"fapolicyd runs", "IMA appraises executables"}
+	question, err := gate("imapd", unsure, false)
+	if err != nil || !strings.Contains(question, "fapolicyd runs; IMA appraises executables") {
+		t.Errorf("it asks %q, %v", question, err)
+	}
+	if question, err := gate("imapd", unsure, true); question != "" || err == nil || !strings.Contains(err.Error(), "nothing has been changed") || !strings.Contains(err.Error(), "--unchecked") {
+		t.Errorf("with --yes: %q, %v", question, err)
 	}
 }
