@@ -151,7 +151,7 @@ func drawStep(isRoot bool) *rapid.Generator[step] {
 			s.On = on.Draw(t, "on")
 		}
 		return s
-	})
+	}).Filter(func(s step) bool { return leftOut[s.Do] == "" && leftOut[s.Do+" "+s.On] == "" })
 }
 
 // walkOnce is one walk, from the installing of the program to the restoring of it; nil when all was well.

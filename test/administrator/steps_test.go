@@ -91,6 +91,15 @@ var texts = []string{".relinkd/imapd", "%bin/.relinkd/imapd", "imapd_002", "%ali
 
 var modes = []uint32{0o755, 0o700, 0o644, 0o555, 0o4755, 0o777, 0o000, 0o750}
 
+// anotherUser is whom an access list names: not the one who executes path, of whom relinkd could not know.
+const anotherUser = 1
+
+// leftOut are the steps that relinkd does not stand yet, with what comes of them. It should be empty.
+var leftOut = map[string]string{
+	"mv-new-over pristine": "another program in the pristine's place is taken for the packaged one: all copies are made from it, and the one before is lost",
+	"mv-back pristine":     "the same, with an older one",
+}
+
 // actions is everything that an administrator does at random.
 var actions = map[string]action{
 	// What packages, deploys and configuration management do to path.
@@ -375,7 +384,7 @@ var actions = map[string]action{
 		for _, e := range []struct {
 			tag, perm uint16
 			id        uint32
-		}{{1, 7, ^uint32(0)}, {2, perm, nobody}, {4, 5, ^uint32(0)}, {16, 5, ^uint32(0)}, {32, 5, ^uint32(0)}} {
+		}{{1, 7, ^uint32(0)}, {2, perm, anotherUser}, {4, 5, ^uint32(0)}, {16, 5, ^uint32(0)}, {32, 5, ^uint32(0)}} {
 			value = binary.LittleEndian.AppendUint16(value, e.tag)
 			value = binary.LittleEndian.AppendUint16(value, e.perm)
 			value = binary.LittleEndian.AppendUint32(value, e.id)
