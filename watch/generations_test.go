@@ -13,6 +13,7 @@ import (
 
 	"relinkd/config"
 	"relinkd/fsys"
+	"relinkd/internal/faults"
 )
 
 // goBack is the versions that a target can go back to, the one in force first.
@@ -96,7 +97,18 @@ func TestGoBack(t *testing.T) {
 // TestAdoptFails: whatever of it fails, what was in force stays, path is what it was, and nothing of the
 // adoption is left.
 func TestAdoptFails(t *testing.T) {
-	for _, op := range []string{"clone: create", "attributes: chown", "clone: sync", "commit: exchange", "commit: sync", "adopt: keep", "adopt: rename"} {
+	ops := []string{"clone: create", "attributes: chown", "clone: sync", "commit: exchange", "commit: sync", "adopt: keep", "adopt: rename"}
+	t.Run("all", func(t *testing.T) { adoptFails(t, ops) }) // which waits for them
+	faults.Record(t, faults.Row{
+		What:     "adopt",
+		Injected: "a call fails (EIO), before, while and after the copies get their names",
+		Times:    len(ops),
+		Survived: "it is refused, path and the pristine are what they were, what was in force stays",
+	})
+}
+
+func adoptFails(t *testing.T, ops []string) {
+	for _, op := range ops {
 		t.Run(op, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)

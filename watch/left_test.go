@@ -11,6 +11,7 @@ import (
 
 	"relinkd/config"
 	"relinkd/fsys"
+	"relinkd/internal/faults"
 )
 
 // leaver is a site whose target is managed, and another configuration, read at the next start, that does not
@@ -41,6 +42,16 @@ func leavings(s string) map[string]func(*config.Target) {
 // TestLeftWhileStopped: a target that left the configuration while no daemon ran is told of by every verb
 // without a daemon, and restored by the next daemon as a reload would, or by restore.
 func TestLeftWhileStopped(t *testing.T) {
+	t.Run("all", leftWhileStopped) // which waits for them
+	faults.Record(t, faults.Row{
+		What:     "steady",
+		Injected: "the target removed from the configuration, or given another path, while no daemon runs",
+		Times:    8,
+		Survived: "every verb tells of it, and the next daemon or restore puts the packaged file back",
+	})
+}
+
+func leftWhileStopped(t *testing.T) {
 	for _, publish := range waysOurs {
 		for way := range leavings("") {
 			for _, daemon := range []bool{true, false} {

@@ -16,6 +16,7 @@ import (
 
 	"relinkd/config"
 	"relinkd/fsys"
+	"relinkd/internal/faults"
 	"relinkd/internal/standin"
 	"relinkd/linker"
 	"relinkd/linker/launcher"
@@ -312,6 +313,12 @@ func TestTableOfRestore(t *testing.T) {
 			}
 		}
 	})
+	faults.Record(t, faults.Row{
+		What:     "restore",
+		Injected: "anything at path (links in every spelling, scripts, empty and unfinished files, directories), with anything in the private directory and in the manifest",
+		Times:    len(cells()),
+		Survived: "the newest program is at path and what is left is named, or nothing has changed and the error says where the program is",
+	})
 }
 
 // TestTableOfStart: whatever stands there, a daemon that starts comes to rest; the program is there, and what
@@ -345,6 +352,12 @@ func TestTableOfStart(t *testing.T) {
 			t.Errorf("it does not come to rest: %s: %s", state, reason)
 		}
 	})
+	faults.Record(t, faults.Row{
+		What:     "a start",
+		Injected: "anything at path (links in every spelling, scripts, empty and unfinished files, directories), with anything in the private directory and in the manifest",
+		Times:    len(cells()),
+		Survived: "it comes to rest, the newest program is there, and what is steady executes it",
+	})
 }
 
 // eachCell plays every cell.
@@ -354,16 +367,16 @@ func eachCell(t *testing.T, dir string, play func(t *testing.T, c cell, s *site)
 		t.Errorf("there are only %d combinations", len(all))
 	}
 	const parts = 4
+	t.Run("all", func(t *testing.T) { playCells(t, dir, all, parts, play) }) // which waits for them
+}
+
+func playCells(t *testing.T, dir string, all []cell, parts int, play func(t *testing.T, c cell, s *site)) {
 	for part := range parts {
 		t.Run(fmt.Sprint(part), func(t *testing.T) {
 			t.Parallel()
 			for i := part; i < len(all); i += parts {
 				c := all[i]
-				ok := t.Run(c.String(), func(t *testing.T) {
-					s := c.build(t, dir)
-					play(t, c, s)
-				})
-				_ = ok
+				t.Run(c.String(), func(t *testing.T) { play(t, c, c.build(t, dir)) })
 			}
 		})
 	}
