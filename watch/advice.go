@@ -46,3 +46,9 @@ func roomIn(dir string) string {
 	}
 	return fmt.Sprintf(", where %d KiB and %d inodes are free", int64(st.Bavail)*int64(st.Frsize)>>10, st.Ffree)
 }
+
+// advised is an error in the words of advise.
+type advised struct{ err error }
+
+func (e advised) Error() string { return advise(e.err) }
+func (e advised) Unwrap() error { return e.err }

@@ -43,6 +43,9 @@ type renamed struct{ from, to string }
 // findLeft reads the manifests. A target whose path is configured under another name has not left.
 func findLeft(dir *fsys.Dir, cfg *config.Config) (left []config.Target, others []renamed, err error) {
 	names, err := pool.ManifestTargets(dir)
+	if fsys.NotExist(err) { // no relinkd has managed anything yet
+		return nil, nil, nil
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -58,7 +58,7 @@ func (t *target) restore(ctx context.Context, force bool) (*Report, error) {
 		}
 		t.retry.reset()
 		t.wake()
-		return nil, fmt.Errorf("cannot restore %s: %s", t.cfg.Path, advise(err))
+		return nil, fmt.Errorf("cannot restore %s: %w", t.cfg.Path, advised{err})
 	}
 	t.becomeReleased()
 	t.gaveBack(r, "by an operator's word")
