@@ -38,7 +38,7 @@ threshold = 20
 
 	d.start()
 	d.await("imapd", watch.Steady)
-	held = holdPaced(t, d, s.imap, 30)
+	held = holdPaced(t, d, s.imap, 20)
 	// It names no day that there is: cron itself never runs it.
 	job := "/etc/cron.d/relinkd-test"
 	t.Cleanup(func() { os.Remove(job) })
@@ -53,7 +53,7 @@ threshold = 20
 	told(t, r, doctor.Place, doctor.Fine, binDir+" is writable for the daemon")
 	told(t, r, doctor.Cyrus, doctor.Needs, job+" relinks by hand: ")
 	told(t, r, doctor.Load, doctor.Fine, " processes on 3 copies, highest so far ")
-	share(t, r, 30)
+	share(t, r, 20)
 	t.Log("\n" + d.verb(3, "doctor") + d.verb(0, "status"))
 	for name, f := range inodes(append(copies(t, imapdPath), imapdPath)) {
 		if before[name] != f {
