@@ -327,6 +327,7 @@ func (t *target) checkCopy(c pool.Copy) {
 		// A hard link was made or removed, or an attribute set, or somebody has changed the content and
 		// put the time back: only a look at the content tells.
 		if c.Number == t.current && t.xattrsSet(name) && t.attributesForAll(c, info) {
+			t.doubted[c.Number] = true // its content may have been changed as well
 			return
 		}
 		c.Info = info

@@ -369,6 +369,9 @@ func (r *rehearsal) well(st TargetStatus) bool {
 	if st.State != Steady || st.Generation.SHA256 != sha(version) || st.Publish != string(publish) {
 		return false
 	}
+	if st.Reason == "" && len(st.Copies) > cfg.Targets[0].MaxCopies {
+		return false // one that stood in for another, whose name was taken, is about to go
+	}
 	source := r.path
 	if publish != config.PublishNone {
 		source = r.pristine()
