@@ -369,9 +369,6 @@ func (r *rehearsal) well(st TargetStatus) bool {
 	if st.State != Steady || st.Generation.SHA256 != sha(version) || st.Publish != string(publish) {
 		return false
 	}
-	if st.Reason == "" && len(st.Copies) > cfg.Targets[0].MaxCopies {
-		return false // one that stood in for another, whose name was taken, is about to go
-	}
 	source := r.path
 	if publish != config.PublishNone {
 		source = r.pristine()
@@ -385,6 +382,9 @@ func (r *rehearsal) well(st TargetStatus) bool {
 	}
 	led := false
 	for _, c := range st.Copies {
+		if c.Number > cfg.Targets[0].MaxCopies {
+			return false // it stands in for one whose name was taken, and is about to go
+		}
 		at := lstat(r.t, filepath.Join(r.dir, c.Name))
 		if !c.Verified || at.Ino != c.Inode || !r.anyEnd && at.Mode != want.Mode || !holdsVersion(filepath.Join(r.dir, c.Name), version) {
 			return false
