@@ -207,6 +207,9 @@ func (w *Watcher) event(ev fsnotify.Event, now time.Time) {
 		w.mu.Unlock()
 	case ev.Name == w.private.dir:
 		poke(w.recall)
+		if !w.private.isOurs() { // relinkd itself makes it, and removes it when nothing came of that
+			return
+		}
 	default:
 		return
 	}
