@@ -134,3 +134,31 @@ func TestIntervalRotation(t *testing.T) {
 		t.Errorf("%d rotations were logged", rotations)
 	}
 }
+
+// A pool grows no further than keep_free allows. It says why, it is saturated, and room is not promised; when
+// there is room again it grows.
+func TestGrowthLeavesRoom(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *config.Target) {
+		c.Copies, c.MaxCopies, c.Threshold, c.RotateAt, c.KeepFree = 1, 3, 4, 0.5, 1<<60
+	})
+	s.install("1")
+	d := s.start()
+	st := d.waitFor("it is known that there is no room", func(st TargetStatus) bool { return st.State == Steady && st.GrowthReason != "" })
+	if st.GrowableCopies != 0 || st.Saturated {
+		t.Errorf("while nothing runs: %+v", st)
+	}
+	for range 2 {
+		hold(t, s.path)
+	}
+	st = d.waitFor("it is saturated", func(st TargetStatus) bool { return st.Saturated && st.Processes == 2 })
+	if len(st.Copies) != 1 || st.GrowableCopies != 0 || !strings.Contains(st.GrowthReason, "keep_free") {
+		t.Errorf("no room is to be used, and yet: %+v", st)
+	}
+	d.retarget(func(c *config.Target) { c.KeepFree = 0 })
+	st = d.waitFor("it grows", func(st TargetStatus) bool { return len(st.Copies) > 1 && !st.Saturated })
+	if st.GrowthReason != "" || st.GrowableCopies != 3-len(st.Copies) {
+		t.Errorf("there is room, and yet: %+v", st)
+	}
+	said(t, []string{s.log.String()}, "no more can be made: ")
+}
