@@ -265,6 +265,25 @@ func others() []scenario {
 				s.t.Errorf("the private directory has mode %04o", perm)
 			}
 		}},
+		{name: "give the pristine attributes", setup: func(s *site) { s.published() }, act: func(_ *site, l *Link) error {
+			from, err := l.private.Open(l.PristineName())
+			if fsys.NotExist(err) { // not published yet
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			defer from.Close()
+			info, err := fsys.Fstat(from)
+			if err != nil {
+				return err
+			}
+			f, err := l.SetPristine(info, from)
+			if err == nil {
+				err = f.Close()
+			}
+			return err
+		}, rest: isOurs},
 		{name: "keep what is in the private link's place", setup: func(s *site) {
 			s.published()
 			s.put(s.private(""), "L")
