@@ -94,8 +94,15 @@ func (s *site) pristine() string        { return s.private(name + ".pristine") }
 func (s *site) log() string {
 	content, _ := os.ReadFile(filepath.Join(s.own, "log"))
 	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+	last := lines[max(0, len(lines)-25):]
+	for i, line := range lines { // what a crash begins with
+		if !strings.HasPrefix(line, "{") && line != "" {
+			last = lines[i:min(len(lines), i+25)]
+			break
+		}
+	}
 	var b strings.Builder
-	for _, line := range lines[max(0, len(lines)-25):] {
+	for _, line := range last {
 		var said struct {
 			Level   string    `json:"level"`
 			Time    time.Time `json:"time"`
