@@ -150,6 +150,9 @@ func (s *site) backup(to string) {
 
 // executable is what is executed by the name path: what a launcher there executes.
 func executable(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // to open a fifo would wait for its other end
+		return nil, fmt.Errorf("%s is %s", path, info.Mode())
+	}
 	content, err := os.ReadFile(path)
 	if to, is := launcher.Executes(content); err == nil && is {
 		return os.ReadFile(to)
