@@ -125,6 +125,16 @@ func ForgetManifest(dir *fsys.Dir, target string) error {
 	return nil
 }
 
+// TidyManifest removes what a crash in Save or SyncManifest has left half written. Neither may be under way.
+func TidyManifest(dir *fsys.Dir, target string) error {
+	for _, name := range []string{manifestName(target), syncedName(target)} {
+		if err := dir.Unlink("manifest: remove left-over", name+newSuffix); err != nil && !fsys.NotExist(err) {
+			return err
+		}
+	}
+	return nil
+}
+
 func writeManifest(dir *fsys.Dir, name string, data []byte, sync bool) (err error) {
 	newName := name + newSuffix
 	f, err := dir.Create("manifest: create", newName, 0o600)

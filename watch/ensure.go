@@ -76,6 +76,9 @@ func (t *target) clean() error {
 	if err := t.link.Tidy(); err != nil {
 		return err
 	}
+	if err := pool.TidyManifest(t.state, t.name); err != nil {
+		return err
+	}
 	m, err := t.manifest()
 	if err != nil {
 		m = &pool.Manifest{}

@@ -424,12 +424,14 @@ func (c trial) fails(t *testing.T) map[fsys.Op]int {
 	return r.seen
 }
 
-// dies is a trial in which the daemon kills itself ahead of a call, and another one takes over.
-func (c trial) dies(t *testing.T) {
+// dies is a trial in which the daemon kills itself ahead of a call, and another one takes over. It reports
+// whether it came to that call: to some a story comes only now and then.
+func (c trial) dies(t *testing.T) bool {
 	r := newRehearsal(t, c)
 	for lives := 0; !r.has(killedName); lives++ {
 		if lives == 4 {
-			t.Fatalf("there was no call %s %d", c.op, c.nth)
+			t.Logf("there was no call %s %d", c.op, c.nth)
+			return false
 		}
 		r.victim()
 	}
@@ -444,6 +446,7 @@ func (c trial) dies(t *testing.T) {
 	r.calls.onAll(r.before)
 	r.play()
 	r.ends()
+	return true
 }
 
 // has reports whether there is a note.
@@ -575,7 +578,15 @@ func TestFaults(t *testing.T) {
 	var injected, kills atomic.Int32
 	inParallel(t, trials, func(t *testing.T, c trial) {
 		if c.errno == 0 {
-			c.dies(t)
+			died := c.dies(t)
+			for i := 0; !died && i < len(occurs[c.op]) && !t.Failed(); i++ {
+				other := occurs[c.op][i]
+				other.nth = 1
+				died = other.dies(t)
+			}
+			if !died {
+				t.Errorf("no story came to %s", c.op)
+			}
 			kills.Add(1)
 		} else {
 			c.fails(t)

@@ -38,7 +38,7 @@ func (t *target) start(ctx context.Context, from origin, at linker.Standing, ope
 func (t *target) begin(ctx context.Context, j *job, f *os.File) {
 	info := j.info
 	j.ctx, j.cancel = context.WithCancel(ctx)
-	t.job = j
+	t.job, j.blocked = j, len(t.blocked)
 	// 2.
 	if j.origin == fromPath && (t.src == nil || !info.SameContent(t.src.Info())) {
 		t.bypass()
@@ -256,6 +256,9 @@ func (t *target) replaced(staged []pool.Copy) {
 func (t *target) inForce(j *job, src *pool.Source) error {
 	before := t.src
 	fresh := before == nil || before.SHA256() != src.SHA256()
+	for _, n := range j.mends { // not those that something happened to meanwhile
+		delete(t.suspect, n)
+	}
 	// 5. The private link leads to a copy of the new generation before path leads to it.
 	if fresh || t.remake || t.current == 0 || !t.isOwned(t.current) {
 		first := t.firstOf(src)
@@ -278,9 +281,6 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 		} else {
 			t.drop(before)
 		}
-	}
-	for _, n := range j.mends { // not those that something happened to meanwhile
-		delete(t.suspect, n)
 	}
 	// 6 and 7.
 	var err error

@@ -97,7 +97,7 @@ func (t *target) grow(ctx context.Context, numbers []int) {
 		t.endJob(j, errNoNumber)
 		return
 	}
-	t.job = j
+	t.job, j.blocked = j, len(t.blocked)
 	t.clone(j, t.src, numbers)
 }
 

@@ -31,6 +31,7 @@ type job struct {
 	grow    bool        // one more copy of the generation in force
 	staged  []pool.Copy // those that are about to get their names
 	mends   []int       // copies that are made anew or were found to be right after all
+	blocked int         // how many numbers were passed over when it began
 	began   time.Time
 	cloning time.Time // when the making of its copies began; zero for not yet
 	file    string    // of fromAdopted: what the operator named
@@ -75,16 +76,18 @@ func (t *target) endJob(j *job, err error) {
 		t.growRetry.reset()
 		t.growFailed = ""
 	case errors.Is(err, context.Canceled):
-	case errors.Is(err, errPassed):
+	case errors.Is(err, errPassed) && len(t.blocked) > j.blocked:
 		t.wake()
 	case errors.Is(err, linker.ErrSuperseded), errors.Is(err, pool.ErrChanged):
 		t.log.Info().Err(err).Msg("the source was replaced meanwhile: starting over with what stands at path now")
 	case t.mustRestart(err):
 	case j.grow:
+		t.cleaned = false // a call that removes something may be what failed
 		t.growFailed, t.growFailedAt = advise(err), time.Now()
 		t.wrong(zerolog.ErrorLevel, "cannot grow the pool: "+t.growFailed, fmt.Sprintf("there are %d copies and no more", t.wanted))
 		t.growRetry.next(time.Now())
 	default:
+		t.cleaned = false
 		t.failed(err)
 		t.leaveNoTrace()
 	}

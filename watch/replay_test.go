@@ -110,6 +110,7 @@ func TestReplay(t *testing.T) {
 
 // replay is a story that is played.
 type replay struct {
+	broken time.Time // since when nothing is promised; zero while all is
 	replayed
 	t      *testing.T
 	random *rand.Rand
@@ -280,10 +281,24 @@ func (r *replay) act(ctx context.Context) {
 	t.show()
 }
 
-// judge notes that nothing is promised although it could be.
+// learns is how long it may take until all is promised again: what begins must be watched for a second.
+const learns = 2 * time.Second
+
+// judge notes that nothing is promised although it could be, for longer than it takes to learn how fast
+// processes begin.
 func (r *replay) judge(now time.Time) {
 	t := r.target
-	if r.wrong != "" || t.promise.broken == "" || t.status != Steady || t.job != nil && !t.job.grow || now.Sub(t.rotatedAt) < 0 {
+	if t.promise.broken == "" {
+		r.broken = time.Time{}
+		return
+	}
+	if r.broken.IsZero() {
+		r.broken = now
+	}
+	if now.Sub(r.broken) < learns {
+		return
+	}
+	if r.wrong != "" || t.status != Steady || t.job != nil && !t.job.grow || now.Sub(t.rotatedAt) < 0 {
 		return
 	}
 	if r.lossy(now) || t.current == 0 || now.Sub(t.since) < 100*time.Millisecond {

@@ -333,7 +333,7 @@ func (t *target) prepareRestore(r *Report) (made madePristine, err error) {
 	default:
 		drop := made.undo
 		made.undo = func() error { // a clone made a moment ago: what it was made of is there
-			err := t.link.Private().Unlink("restore: drop clone", t.link.PristineName())
+			err := t.link.Private().Unlink("dismantle: unlink", t.link.PristineName())
 			if fsys.NotExist(err) {
 				err = nil
 			}
