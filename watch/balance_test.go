@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"relinkd/config"
 )
 
@@ -88,18 +90,17 @@ func TestGrowthPrevented(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *config.Target) { c.Copies, c.MaxCopies, c.Threshold, c.RotateAt = 1, 2, 4, 0.5 })
 	s.install("1")
-	command(t, "install", "-m755", s.file("theirs"), s.copy(2))
 	d := s.start()
 	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+	s.calls.on("clone: create", func(string) error { return unix.ENOSPC })
 	for range 2 {
 		hold(t, s.path)
 	}
 	eventually(t, "the last error tells", func() bool {
 		st, err := d.Status(t.Context())
-		return err == nil && strings.Contains(st.LastError, "cannot grow the pool") && strings.Contains(st.LastError, "imapd_002")
+		return err == nil && strings.Contains(st.LastError, "cannot grow the pool") && strings.Contains(st.LastError, "no space left")
 	})
 	d.waitFor("it is saturated", func(st TargetStatus) bool { return st.Saturated })
-	s.holds(s.copy(2), "theirs")
 	s.runs(s.path, "1")
 }
 

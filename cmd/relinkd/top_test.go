@@ -26,7 +26,7 @@ func TestTopAtATerminal(t *testing.T) {
 	site.hold(3)
 	x := newTmux(t, 80, 24)
 	x.run("relinkd --config " + site.conf + " top")
-	x.wait("imapd (1 of 2): steady → imapd_001", "processes 3 on 6 copies", "▸001 ████████████··")
+	x.wait("imapd (1 of 2): steady → imapd_001", "processes 3 on 6 copies", "▸001 ████████████")
 
 	x.press("s")
 	x.wait("6 copies fullest first")
@@ -165,7 +165,7 @@ func newTopSite(t *testing.T, group string) *topSite {
 		if err := standin.Write(path, "1"); err != nil {
 			t.Fatal(err)
 		}
-		text += fmt.Sprintf("[target.%s]\npath = %q\ncopies = 6\nmax_copies = 9\nthreshold = 10\nsettle = { quiet = \"50ms\", max = \"1s\" }\n", name, path)
+		text += fmt.Sprintf("[target.%s]\npath = %q\ncopies = 6\nmax_copies = 6\nthreshold = 10\nsettle = { quiet = \"50ms\", max = \"1s\" }\n", name, path)
 	}
 	text += fmt.Sprintf("[census]\ninterval = \"50ms\"\n[control]\nsocket = %q\ngroup = %q\n[state]\ndir = %q\n", dir+"/run/relinkd.sock", group, dir+"/state")
 	s := &topSite{t: t, dir: dir, conf: filepath.Join(dir, "relinkd.toml"), program: program}
