@@ -411,8 +411,9 @@ var actions = map[string]action{
 			return err
 		}
 		w.put(content)
+		_, err := execute(w.path) // a directory may be shut to others, or a file system not execute
+		w.executed = err == nil
 		time.Sleep(time.Duration(n*n) * time.Millisecond)
-		w.executed = true
 		return w.leave(syscall.SIGKILL)
 	}},
 	"stop": {3, false, false, func(w *walk, _ string, _ int) error { return w.leave(syscall.SIGTERM) }},
