@@ -121,8 +121,8 @@ func (p *Pool) Own(c Copy) {
 	p.sorted = nil
 }
 
-// disown forgets copy n.
-func (p *Pool) disown(n int) {
+// Disown forgets copy n, whose name another file has.
+func (p *Pool) Disown(n int) {
 	delete(p.owned, n)
 	p.sorted = nil
 }
@@ -184,7 +184,7 @@ func (p *Pool) Remove(n int) error {
 			return p.orLocked(n, err)
 		}
 	}
-	p.disown(n)
+	p.Disown(n)
 	return nil
 }
 

@@ -292,14 +292,12 @@ func (t *target) forget(counts proctable.Counts) {
 func (t *target) checkCopies(now time.Time) {
 	names, all := t.install.TakeTouched()
 	if t.src == nil || t.job != nil && t.job.origin != fromPristine {
-		if all || len(names) > 0 {
-			t.lastCheck = time.Time{} // look at all of them when the job is over
-		}
+		t.touched = t.touched || all || len(names) > 0
 		return
 	}
-	all = all || now.Sub(t.lastCheck) >= time.Second
+	all = all || t.touched || now.Sub(t.lastCheck) >= time.Second
 	if all {
-		t.lastCheck = now
+		t.touched, t.lastCheck = false, now
 	}
 	if all || len(names) > 0 {
 		t.unblock()

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"relinkd/fsys"
 	"relinkd/pool"
@@ -31,6 +32,10 @@ func (t *target) block(n int, why error) {
 	}
 	info, _ := t.link.Dir().Lstat(pool.CopyName(t.base(), n)) // zero if not
 	t.blocked[n] = blockade{info}
+	if c := t.pool.Copy(n); t.isOwned(n) && c.Info.ID != info.ID { // another file has taken its place: it is a copy no more
+		t.stale[c.Info.ID] = time.Now()
+		t.pool.Disown(n)
+	}
 	delete(t.suspect, n)
 	delete(t.doubted, n)
 	name := pool.CopyName(t.base(), n)

@@ -100,6 +100,7 @@ type target struct {
 	removalUntil time.Time             // a removal of the package may be going on until then
 	locksFree    time.Time             // since when the package managers' locks are seen free
 	lastCheck    time.Time             // of every copy's metadata
+	touched      bool                  // copies were while a job was under way: look at all when it is over
 	nextVerify   time.Time             // of every copy's content
 	verifyEvery  time.Duration
 	restart      error // set when only a new start can help
