@@ -316,7 +316,7 @@ func copyStories() []story {
 func pathStories() []story {
 	return []story{
 		{name: "our launcher is changed", publish: onlyA(config.PublishLauncher), world: func(r *rehearsal) {
-			f, err := os.OpenFile(r.path, os.O_WRONLY|os.O_APPEND, 0)
+			f, err := openWhenIdle(r.path, os.O_WRONLY|os.O_APPEND)
 			must(r.t, err)
 			_, err = f.WriteString("more")
 			must(r.t, errors.Join(err, f.Close()))

@@ -193,6 +193,16 @@ func command(t testing.TB, args ...string) {
 	}
 }
 
+// openWhenIdle opens a file that may be executed at this moment, once it is not: relinkd, too, asks the kernel
+// now and then whether it would execute.
+func openWhenIdle(path string, flags int) (f *os.File, err error) {
+	within(deadline, func() bool {
+		f, err = os.OpenFile(path, flags, 0)
+		return !errors.Is(err, unix.ETXTBSY)
+	})
+	return f, err
+}
+
 // lockFile makes a file and has another process hold a write lock on it until the returned function
 // is called: F_GETLK does not tell of one's own locks.
 func lockFile(t testing.TB, path string) (unlock func()) {

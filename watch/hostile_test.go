@@ -313,7 +313,7 @@ func TestSourceThatGrows(t *testing.T) {
 				if grows++; grows > 3 {
 					return nil
 				}
-				f, err := os.OpenFile(s.path, os.O_WRONLY|os.O_APPEND, 0)
+				f, err := openWhenIdle(s.path, os.O_WRONLY|os.O_APPEND)
 				if err != nil {
 					t.Error(err)
 					return nil
