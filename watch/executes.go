@@ -57,7 +57,7 @@ func (t *target) checkExecutes() error {
 	name := t.executed()
 	err := t.checkExecutable(name)
 	// The launcher at path executes the private link.
-	if link := linker.PrivateLink(t.cfg.Path); err == nil && name != link && t.cfg.Publish == config.PublishLauncher && t.current > 0 {
+	if link := linker.PrivateLink(t.cfg.Path); err == nil && name != link && t.launches() {
 		err = t.checkExecutable(link)
 	}
 	t.exec.ok, t.exec.reason = err == nil, ""
@@ -68,6 +68,15 @@ func (t *target) checkExecutes() error {
 		return nil
 	}
 	return errors.New(t.exec.reason)
+}
+
+// launches reports whether a launcher of ours stands at path.
+func (t *target) launches() bool {
+	if t.cfg.Publish != config.PublishLauncher || t.link == nil || t.current == 0 {
+		return false
+	}
+	at, err := t.link.Look()
+	return err == nil && at.Kind == linker.Ours
 }
 
 // checkExecutable reports why no ordinary user can execute the file name.

@@ -400,8 +400,9 @@ func (r *rehearsal) well(st TargetStatus) bool {
 	return led && len(r.names(r.dir)) == len(st.Copies)+len(foreign)+2
 }
 
-// fails is a trial in which a call fails. It returns how often each label occurred.
-func (c trial) fails(t *testing.T) map[fsys.Op]int {
+// fails is a trial in which a call fails, if the trial names one. It returns how often each label occurred, and
+// whether it came to the call: to some a story comes only now and then.
+func (c trial) fails(t *testing.T) (seen map[fsys.Op]int, failed bool) {
 	r := newRehearsal(t, c)
 	r.look = func(op fsys.Op) { r.executes("before " + string(op)) }
 	r.fault = func(op fsys.Op, nth int) error {
@@ -418,10 +419,11 @@ func (c trial) fails(t *testing.T) map[fsys.Op]int {
 		c.nth = 1
 		return c.fails(t)
 	}
-	if c.op != "" && r.fired.Load() == 0 {
-		t.Errorf("there was no call %s %d", c.op, c.nth)
+	failed = r.fired.Load() > 0
+	if c.op != "" && !failed {
+		t.Logf("there was no call %s %d", c.op, c.nth)
 	}
-	return r.seen
+	return r.seen, failed
 }
 
 // dies is a trial in which the daemon kills itself ahead of a call, and another one takes over. It reports
@@ -520,7 +522,7 @@ func TestFaults(t *testing.T) {
 		}
 	}()
 	inParallel(t, all, func(t *testing.T, c trial) {
-		seen := c.fails(t)
+		seen, _ := c.fails(t)
 		mu.Lock()
 		defer mu.Unlock()
 		for op, n := range seen {
@@ -577,28 +579,28 @@ func TestFaults(t *testing.T) {
 	}()
 	var injected, kills atomic.Int32
 	inParallel(t, trials, func(t *testing.T, c trial) {
-		if c.errno == 0 {
-			died := c.dies(t)
-			for i := 0; !died && i < len(occurs[c.op]) && !t.Failed(); i++ {
-				other := occurs[c.op][i]
-				other.nth = 1
-				died = other.dies(t)
+		reached, count := killed, &kills
+		try := trial.dies
+		if c.errno != 0 {
+			reached, count = failed, &injected
+			try = func(c trial, t *testing.T) bool {
+				_, failed := c.fails(t)
+				return failed
 			}
-			if !died {
-				t.Errorf("no story came to %s", c.op)
-			}
-			kills.Add(1)
-		} else {
-			c.fails(t)
-			injected.Add(1)
 		}
+		came := try(c, t)
+		for i := 0; !came && i < len(occurs[c.op]) && !t.Failed(); i++ {
+			other := occurs[c.op][i]
+			other.nth, other.errno, other.hits = 1, c.errno, c.hits
+			came = try(other, t)
+		}
+		if !came {
+			t.Errorf("no story came to %s", c.op)
+		}
+		count.Add(1)
 		mu.Lock()
 		defer mu.Unlock()
-		if c.errno == 0 {
-			killed[c.op] = true
-		} else {
-			failed[c.op] = true
-		}
+		reached[c.op] = true
 	})
 	for _, op := range sourceLabels(t) {
 		if !failed[op] {

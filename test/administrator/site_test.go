@@ -300,7 +300,7 @@ func kindOf(path string) kind {
 	case unix.S_IFLNK:
 		return link
 	case unix.S_IFREG:
-		if content, err := os.ReadFile(path); err == nil && isLauncher(content) {
+		if content, err := readFile(path); err == nil && isLauncher(content) {
 			return launches
 		}
 		return file

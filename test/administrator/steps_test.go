@@ -155,7 +155,7 @@ var actions = map[string]action{
 		}
 		defer os.RemoveAll(from)
 		err := w.copyTree(from, w.bin, n%2 == 1)
-		if got, rerr := os.ReadFile(w.path); rerr == nil && kindOf(w.path) == file && string(got) == string(content) || err == nil {
+		if got, rerr := readFile(w.path); rerr == nil && kindOf(w.path) == file && string(got) == string(content) || err == nil {
 			w.put(content)
 		}
 		return err
@@ -223,7 +223,7 @@ var actions = map[string]action{
 		if kindOf(from) == other {
 			_ = w.removeAll(to)
 		}
-		content, _ := os.ReadFile(from)
+		content, _ := readFile(from)
 		at := kindOf(from)
 		err := w.rename(from, to)
 		if err == nil && on == "path" && at == file && w.complete(content) {
@@ -253,7 +253,7 @@ var actions = map[string]action{
 		if err := w.appendTo(path, more); err != nil {
 			return err
 		}
-		if content, err := os.ReadFile(path); err == nil && at == file {
+		if content, err := readFile(path); err == nil && at == file {
 			w.inPlace(path, at, content)
 			w.replaced(on, content)
 		}
@@ -292,7 +292,7 @@ var actions = map[string]action{
 		if kindOf(path) == other || isFixed(on) {
 			return nil
 		}
-		content, err := os.ReadFile(w.copy(1))
+		content, err := readFile(w.copy(1))
 		if err != nil {
 			return err
 		}
@@ -325,13 +325,13 @@ var actions = map[string]action{
 		return os.Link(places[on](w), to)
 	}},
 	"hardlink": {2, false, false, func(w *walk, _ string, _ int) error { // of util-linux: equal files become one
-		first, err := os.ReadFile(w.copy(1))
+		first, err := readFile(w.copy(1))
 		if err != nil {
 			return err
 		}
 		var failed []error
 		for n := 2; n <= 2*copies; n++ {
-			if content, err := os.ReadFile(w.copy(n)); err != nil || string(content) != string(first) {
+			if content, err := readFile(w.copy(n)); err != nil || string(content) != string(first) {
 				continue
 			}
 			tmp := w.copy(n) + ".hardlink"
@@ -460,7 +460,7 @@ var actions = map[string]action{
 		case 4:
 			content = []byte("#!/bin/sh\n")
 		case 5:
-			content, _ = os.ReadFile(w.copy(1))
+			content, _ = readFile(w.copy(1))
 		}
 		from := w.beside("deploy/build")
 		os.Remove(from)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -93,7 +94,7 @@ func (w *walk) holders(content []byte) map[string]fileID {
 		if err != nil || info.Size() != int64(len(content)) {
 			return nil
 		}
-		if got, err := os.ReadFile(path); err == nil && bytes.Equal(got, content) {
+		if got, err := readFile(path); err == nil && bytes.Equal(got, content) {
 			if id, ok := idOf(path); ok {
 				found[path] = id
 			}
@@ -154,6 +155,19 @@ func (w *walk) writesTo(f *os.File) {
 
 // The calls of administrators' tools. An error is the tool's, and no concern of relinkd.
 
+// readFile is os.ReadFile, but does not wait for the other end of a fifo.
+func readFile(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, fmt.Errorf("%s is no file", path))
+	}
+	return io.ReadAll(f)
+}
+
 func (w *walk) unlink(path string) error {
 	err := unix.Unlink(path)
 	if err == nil {
@@ -163,6 +177,9 @@ func (w *walk) unlink(path string) error {
 }
 
 func (w *walk) removeAll(path string) error {
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() { // to open a fifo would wait for its other end
+		return errors.Join(err, unix.ENOTDIR)
+	}
 	err := os.RemoveAll(path)
 	if err == nil {
 		w.takes(path)
@@ -338,7 +355,7 @@ func (w *walk) copyEntry(from, to string, exact bool) error {
 			return err
 		}
 	case unix.S_IFREG:
-		content, err := os.ReadFile(from)
+		content, err := readFile(from)
 		if err == nil {
 			err = w.create(tmp, content, st.Mode&0o7777)
 		}
@@ -363,7 +380,7 @@ func (w *walk) copyEntry(from, to string, exact bool) error {
 // putTree notes a program that copyTree has put at path: a file that is neither a launcher nor cut short.
 func (w *walk) putTree(from string) {
 	if kindOf(from) == file {
-		if content, err := os.ReadFile(from); err == nil && w.complete(content) {
+		if content, err := readFile(from); err == nil && w.complete(content) {
 			w.put(content)
 		}
 	}
@@ -488,7 +505,7 @@ func (w *walk) restore(args ...string) (wrong string) {
 		return ""
 	}
 	if ours && w.newest != nil {
-		content, err := os.ReadFile(w.path)
+		content, err := readFile(w.path)
 		if kindOf(w.path) != file || !w.good(content) {
 			return fmt.Sprintf("restore has succeeded, and at path stands %s (%v), not the newest program, %s", describe(w.path), err, versionOf(w.newest))
 		}
@@ -521,7 +538,7 @@ func describe(path string) string {
 	case launches:
 		return "a launcher"
 	case file:
-		content, _ := os.ReadFile(path)
+		content, _ := readFile(path)
 		return fmt.Sprintf("a file of %d bytes, %s", len(content), versionOf(content))
 	}
 	return "no file"
