@@ -27,28 +27,29 @@ type rule struct {
 }
 
 var rules = map[string]rule{
+	"api":                   {[]string{"api/histogram"}, []string{}, "it is data that the daemon and all who ask it share"},
+	"api/histogram":         {nil, []string{}, "it counts durations, whoever shows them"},
 	"fsys":                  {nil, []string{unix}, "it is the seam to the file system, below all that changes files"},
 	"pool":                  {[]string{"fsys"}, []string{unix, errgroup}, "it acts on copies, and knows nothing of events, configuration or what leads to a copy"},
 	"linker":                {[]string{"fsys", "linker/launcher", "pool"}, []string{unix}, "it acts on path and the private link, and knows nothing of events or configuration; of pool it takes the copies' names and attributes"},
 	"config":                {[]string{"fsys", "linker/launcher", "pool"}, nil, "it reads what an administrator says; of pool it takes the copies' names and their greatest number, of fsys who may own a file, of the launcher whether there is one"},
 	"watch/install":         {[]string{"fsys", "linker/launcher"}, nil, "it tells what it sees, and has no use for what acts or decides; it knows a launcher, which is no source"},
-	"watch/histogram":       {nil, []string{}, "it counts durations, whoever shows them"},
 	"watch/gauge":           {nil, []string{}, "it measures what it is told, by the clock that it is told"},
-	"watch/proctable":       {[]string{"fsys", "watch/gauge", "watch/histogram"}, []string{unix, errgroup, zerolog}, "it tells what it counts, and has no use for what acts or decides"},
-	"watch":                 {[]string{"config", "fsys", "linker", "pool", "watch/gauge", "watch/histogram", "watch/install", "watch/proctable"}, nil, "it decides; who asks it, and how, is not its business"},
-	"control":               {[]string{"config", "control/page", "fsys", "watch", "watch/histogram"}, nil, "it shows and passes on; what acts is reached through watch alone"},
-	"doctor":                {[]string{"config", "console", "fsys", "linker", "pool", "watch", "watch/install", "watch/proctable"}, []string{unix}, "it looks and judges; of watch it takes the status document, of what acts the names and the questions"},
-	"console/top":           {[]string{"console", "watch"}, []string{ansi, "charm.land/bubbletea/v2", "github.com/charmbracelet/colorprofile"}, "it shows what it is told and asks through an interface; not lipgloss, which runs tmux before main"},
-	"console":               {[]string{"watch"}, []string{ansi}, "it puts into words what it is given, and asks nobody; of watch it takes the documents"},
+	"watch/proctable":       {[]string{"api/histogram", "fsys", "watch/gauge"}, []string{unix, errgroup, zerolog}, "it tells what it counts, and has no use for what acts or decides"},
+	"watch":                 {[]string{"api", "api/histogram", "config", "fsys", "linker", "pool", "watch/gauge", "watch/install", "watch/proctable"}, nil, "it decides; who asks it, and how, is not its business"},
+	"control":               {[]string{"api", "api/histogram", "config", "control/page", "fsys"}, nil, "it shows and passes on; what acts is reached through an interface"},
+	"doctor":                {[]string{"api", "config", "console", "fsys", "linker", "pool", "watch/install", "watch/proctable"}, []string{unix}, "it looks and judges; of what acts it takes the names and the questions"},
+	"console/top":           {[]string{"api", "console"}, []string{ansi, "charm.land/bubbletea/v2", "github.com/charmbracelet/colorprofile"}, "it shows what it is told and asks through an interface; not lipgloss, which runs tmux before main"},
+	"console":               {[]string{"api"}, []string{ansi}, "it puts into words what it is given, and asks nobody"},
 	"control/page":          {nil, []string{}, "it hands out what is embedded in it; a browser does the asking"},
-	"demo":                  {[]string{"console", "control", "fsys", "internal/standin", "watch"}, nil, "it runs relinkd from outside, as an administrator does; of watch it takes the status document"},
-	"cmd/relinkd":           {[]string{"config", "console", "console/top", "control", "demo", "doctor", "internal/hangup", "internal/journal", "internal/manual", "packaging", "watch"}, nil, "it puts the parts together; what acts is reached through watch alone"},
+	"demo":                  {[]string{"api", "console", "control", "fsys", "internal/standin"}, nil, "it runs relinkd from outside, as an administrator does"},
+	"cmd/relinkd":           {[]string{"api", "config", "console", "console/top", "control", "demo", "doctor", "internal/hangup", "internal/journal", "internal/manual", "packaging", "watch"}, nil, "it puts the parts together; what acts is reached through watch alone"},
 	"packaging":             {nil, []string{}, "it is what packages hold beside the program"},
 	"internal/hangup":       {nil, []string{unix}, "it is initialised before all others, and what it needs comes before it"},
-	"internal/journal":      {[]string{"watch"}, []string{"github.com/coreos/go-systemd/v22/journal", zerolog}, "it passes on what is logged, and knows nothing but its kinds"},
+	"internal/journal":      {[]string{"api"}, []string{"github.com/coreos/go-systemd/v22/journal", zerolog}, "it passes on what is logged, and knows nothing but its kinds"},
 	"internal/licences":     {nil, []string{}, "it reads what others have written"},
 	"internal/manual":       {[]string{"config"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}, "it tells what the program says of itself, and knows nothing of a host"},
-	"internal/peers":        {[]string{"control", "fsys", "internal/standin", "linker", "pool", "watch", "watch/proctable"}, nil, "it measures relinkd from outside, and the parts that have a limit of their own; of watch it takes the status document"},
+	"internal/peers":        {[]string{"api", "control", "fsys", "internal/standin", "linker", "pool", "watch/proctable"}, nil, "it measures relinkd from outside, and the parts that have a limit of their own"},
 	"internal/simulate":     {[]string{"pool", "watch/gauge"}, []string{}, "it plays the policy in virtual time, and touches nothing real"},
 	"internal/standin":      {[]string{"internal/image"}, []string{}, "it is a few bytes of machine code"},
 	"internal/image":        {nil, []string{}, "it is a few bytes of headers"},
@@ -94,6 +95,36 @@ func TestImports(t *testing.T) {
 			t.Errorf("there is a rule for %s, but no such package", name)
 		}
 	}
+}
+
+// What asks the daemon, or looks by itself, builds without it.
+func TestWhoAsksIsBuiltWithoutTheDaemon(t *testing.T) {
+	all := list(t)
+	for _, name := range []string{"api", "console", "console/top", "control", "control/page", "demo", "doctor"} {
+		if by := imports("relinkd/"+name, "relinkd/watch", all, map[string]bool{}); by != nil {
+			t.Errorf("%s imports watch: %s", name, strings.Join(by, " -> "))
+		}
+	}
+	if imports("relinkd/cmd/relinkd", "relinkd/watch", all, map[string]bool{}) == nil {
+		t.Error("the program does not even import watch: this test looks at the wrong things")
+	}
+}
+
+// imports returns how path imports what, directly or not, and nil where it does not.
+func imports(path, what string, all map[string]pkg, seen map[string]bool) []string {
+	if path == what {
+		return []string{what}
+	}
+	if seen[path] {
+		return nil
+	}
+	seen[path] = true
+	for _, imported := range all[path].Imports {
+		if by := imports(imported, what, all, seen); by != nil {
+			return append([]string{path}, by...)
+		}
+	}
+	return nil
 }
 
 func TestDaemonNeverForks(t *testing.T) {

@@ -3,7 +3,7 @@ package console
 import (
 	"strings"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // eighths fill a column from the left.
@@ -47,7 +47,7 @@ func (s Screen) track(mark, limit, used, columns int) string {
 
 // toneOf is the tone of a copy's bar. A copy at its mark is as full as it should be, which is no
 // reason to alarm anybody.
-func toneOf(n int, t *watch.TargetStatus) Tone {
+func toneOf(n int, t *api.TargetStatus) Tone {
 	switch {
 	case n > t.Threshold:
 		return Bad
@@ -64,7 +64,7 @@ var (
 )
 
 // level is a copy in one column.
-func (s Screen) level(n int, t *watch.TargetStatus) string {
+func (s Screen) level(n int, t *api.TargetStatus) string {
 	levels, full := asciiLevels, "#"
 	if s.Unicode {
 		levels, full = unicodeLevels, "█"

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // A cell shows a copy: the pointer if it is current, its number, its bar, its processes and a remark if
@@ -25,7 +25,7 @@ type Grid struct {
 
 // Grid lays the copies of t out: in as few lines as the width allows, but not in fewer than is asked
 // for, since a long bar tells more.
-func (s Screen) Grid(t *watch.TargetStatus, lines int) Grid {
+func (s Screen) Grid(t *api.TargetStatus, lines int) Grid {
 	n, most := len(t.Copies), t.Threshold
 	for _, c := range t.Copies {
 		most = max(most, c.Processes)
@@ -44,7 +44,7 @@ func (s Screen) Grid(t *watch.TargetStatus, lines int) Grid {
 func (g Grid) Lines(copies int) int { return (copies + g.Columns - 1) / g.Columns }
 
 // Line is one line of copies of t, at most g.Columns of them.
-func (s Screen) Line(g Grid, t *watch.TargetStatus, copies []watch.CopyStatus) string {
+func (s Screen) Line(g Grid, t *api.TargetStatus, copies []api.CopyStatus) string {
 	cells := make([]string, len(copies))
 	for i, c := range copies {
 		cells[i] = s.cell(g, t, c)
@@ -52,7 +52,7 @@ func (s Screen) Line(g Grid, t *watch.TargetStatus, copies []watch.CopyStatus) s
 	return strings.TrimRight(strings.Join(cells, strings.Repeat(" ", cellGap)), " ")
 }
 
-func (s Screen) cell(g Grid, t *watch.TargetStatus, c watch.CopyStatus) string {
+func (s Screen) cell(g Grid, t *api.TargetStatus, c api.CopyStatus) string {
 	tone := toneOf(c.Processes, t)
 	name, text := fmt.Sprintf("%03d", c.Number), Plain
 	pointer := " "
@@ -70,7 +70,7 @@ func (s Screen) cell(g Grid, t *watch.TargetStatus, c watch.CopyStatus) string {
 }
 
 // remark marks what a bar does not tell.
-func remark(t *watch.TargetStatus, c watch.CopyStatus) string {
+func remark(t *api.TargetStatus, c api.CopyStatus) string {
 	switch {
 	case !c.Verified:
 		return "?"
@@ -81,7 +81,7 @@ func remark(t *watch.TargetStatus, c watch.CopyStatus) string {
 }
 
 // Legend explains the flags that occur; "" if none does.
-func Legend(t *watch.TargetStatus) string {
+func Legend(t *api.TargetStatus) string {
 	var all []string
 	over, suspect := false, false
 	for _, c := range t.Copies {
@@ -103,7 +103,7 @@ const (
 )
 
 // bars writes the copies of t: as cells, or as a strip with a column a copy if they are too many.
-func (s Screen) bars(b *strings.Builder, t *watch.TargetStatus) {
+func (s Screen) bars(b *strings.Builder, t *api.TargetStatus) {
 	inner := s
 	inner.Width = max(1, s.Width-1)
 	g := inner.Grid(t, wellFilled)
@@ -129,7 +129,7 @@ const (
 )
 
 // strip writes a column a copy.
-func (s Screen) strip(b *strings.Builder, t *watch.TargetStatus) {
+func (s Screen) strip(b *strings.Builder, t *api.TargetStatus) {
 	groups := max(1, (s.Width-stripText+1)/(stripGroup+1))
 	for i, c := range t.Copies {
 		switch {

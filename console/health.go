@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // Health is how all is, in a word.
@@ -33,7 +33,7 @@ type Finding struct {
 }
 
 // Findings is all there is to know about st beyond its numbers, what is wrong first.
-func Findings(st *watch.Status) []Finding {
+func Findings(st *api.Status) []Finding {
 	var all []Finding
 	if st.ConfigError != "" {
 		all = append(all, Finding{true, "", "the configuration in force is an earlier one, for this is wrong:\n" + st.ConfigError,
@@ -65,7 +65,7 @@ func Findings(st *watch.Status) []Finding {
 	return all
 }
 
-func targetFindings(t *watch.TargetStatus) []Finding {
+func targetFindings(t *api.TargetStatus) []Finding {
 	var all []Finding
 	found := func(wrong bool, try, format string, args ...any) {
 		all = append(all, Finding{wrong, t.Name, fmt.Sprintf(format, args...), try})
@@ -78,7 +78,7 @@ func targetFindings(t *watch.TargetStatus) []Finding {
 		found(true, try, "%s", why)
 	}
 	switch t.State {
-	case watch.Degraded:
+	case api.Degraded:
 		if t.Unable() && t.Reason == t.ExecutesReason {
 			break // told above
 		}
@@ -87,13 +87,13 @@ func targetFindings(t *watch.TargetStatus) []Finding {
 			try = "relinkd manage " + t.Name
 		}
 		found(true, try, "%s is degraded: %s", t.Name, t.Reason)
-	case watch.Released:
+	case api.Released:
 		if !t.AwaitsManage {
 			found(false, "", "%s is released: %s", t.Name, t.Reason)
 			break
 		}
 		found(false, "relinkd manage "+t.Name, "%s is released: not managed until you say so", t.Name)
-	case watch.Absent:
+	case api.Absent:
 		found(false, "", "%s is absent: nothing is installed at %s; it is managed as soon as something is", t.Name, t.Path)
 	default:
 		if t.Reason != "" {
@@ -116,7 +116,7 @@ func targetFindings(t *watch.TargetStatus) []Finding {
 }
 
 // overThreshold counts the copies over the threshold and returns the fullest one.
-func overThreshold(t *watch.TargetStatus) (n int, worst watch.CopyStatus) {
+func overThreshold(t *api.TargetStatus) (n int, worst api.CopyStatus) {
 	for _, c := range t.Copies {
 		if c.Processes > t.Threshold {
 			n++
@@ -129,14 +129,14 @@ func overThreshold(t *watch.TargetStatus) (n int, worst watch.CopyStatus) {
 }
 
 // Verdict says in a line how all is.
-func Verdict(st *watch.Status) (Health, string) {
+func Verdict(st *api.Status) (Health, string) {
 	wrong := 0
 	for _, f := range Findings(st) {
 		if f.Wrong {
 			wrong++
 		}
 	}
-	byState := map[watch.State]int{}
+	byState := map[api.State]int{}
 	for _, t := range st.Targets {
 		byState[t.State]++
 	}
@@ -147,7 +147,7 @@ func Verdict(st *watch.Status) (Health, string) {
 			break
 		}
 	}
-	switch busy := byState[watch.Starting] + byState[watch.Settling] + byState[watch.Cloning] + byState[watch.Bypassed]; {
+	switch busy := byState[api.Starting] + byState[api.Settling] + byState[api.Cloning] + byState[api.Bypassed]; {
 	case wrong == 1:
 		return Attention, "something needs attention; " + told
 	case wrong > 1:
@@ -156,14 +156,14 @@ func Verdict(st *watch.Status) (Health, string) {
 		return Idle, "no target is configured"
 	case busy > 0:
 		return Underway, "at work: " + told
-	case byState[watch.Steady] > 0:
+	case byState[api.Steady] > 0:
 		return Healthy, "healthy: " + told
 	}
 	return Idle, "nothing is managed: " + told
 }
 
 // unable names the targets that nobody can execute.
-func unable(st *watch.Status) string {
+func unable(st *api.Status) string {
 	var names []string
 	for _, t := range st.Targets {
 		if t.Unable() {
@@ -177,13 +177,13 @@ func unable(st *watch.Status) string {
 }
 
 // tally counts targets by their states, or names the only one.
-func tally(st *watch.Status, byState map[watch.State]int) string {
+func tally(st *api.Status, byState map[api.State]int) string {
 	if len(st.Targets) == 1 {
 		return fmt.Sprintf("%s is %s", st.Targets[0].Name, st.Targets[0].State)
 	}
 	var all []string
-	for _, state := range []watch.State{watch.Degraded, watch.Steady, watch.Starting, watch.Settling, watch.Cloning,
-		watch.Bypassed, watch.Released, watch.Absent} {
+	for _, state := range []api.State{api.Degraded, api.Steady, api.Starting, api.Settling, api.Cloning,
+		api.Bypassed, api.Released, api.Absent} {
 		if n := byState[state]; n > 0 {
 			all = append(all, fmt.Sprintf("%d %s", n, state))
 		}
@@ -192,13 +192,13 @@ func tally(st *watch.Status, byState map[watch.State]int) string {
 }
 
 // StateTone is the colour of a target's state.
-func StateTone(state watch.State) Tone {
+func StateTone(state api.State) Tone {
 	switch state {
-	case watch.Steady:
+	case api.Steady:
 		return Good
-	case watch.Degraded:
+	case api.Degraded:
 		return Bad
-	case watch.Released, watch.Absent:
+	case api.Released, api.Absent:
 		return Plain
 	}
 	return Busy

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"strings"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // Plan is p for people: for each target what would change, in order, what that means for others, and
 // what would not change.
-func (s Screen) Plan(p *watch.Plan) string {
+func (s Screen) Plan(p *api.Plan) string {
 	var b strings.Builder
 	for i, t := range p.Targets {
 		if i > 0 {
@@ -26,13 +26,13 @@ func (s Screen) Plan(p *watch.Plan) string {
 }
 
 // TakeOver is, for people, what managing a target would do, before they are asked whether it should be.
-func (s Screen) TakeOver(p *watch.TargetPlan) string {
+func (s Screen) TakeOver(p *api.TargetPlan) string {
 	var b strings.Builder
 	s.targetPlan(&b, p)
 	return b.String()
 }
 
-func (s Screen) targetPlan(b *strings.Builder, t *watch.TargetPlan) {
+func (s Screen) targetPlan(b *strings.Builder, t *api.TargetPlan) {
 	title := fmt.Sprintf("nothing to do (%s)", t.State)
 	tone := StateTone(t.State)
 	if len(t.Steps) > 0 {

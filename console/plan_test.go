@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"testing"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func TestPlanText(t *testing.T) {
-	plan := &watch.Plan{Targets: []watch.TargetPlan{
+	plan := &api.Plan{Targets: []api.TargetPlan{
 		{
-			Target: "imapd", State: watch.Cloning,
+			Target: "imapd", State: api.Cloning,
 			Steps: []string{
 				"clone /usr/lib/cyrus/bin/imapd (inode 123, 360224 bytes) 60 times: imapd_001 to imapd_060",
 				"point /usr/lib/cyrus/bin/.relinkd/imapd at imapd_001",
@@ -19,8 +19,8 @@ func TestPlanText(t *testing.T) {
 			Effects: []string{"processes that begin afterwards run a copy, under the name and with the arguments that they have now"},
 			Keeps:   []string{"processes that run: none is stopped or restarted, each goes on with the file that it runs"},
 		},
-		{Target: "lmtpd", State: watch.Steady, Keeps: []string{"/usr/lib/cyrus/bin/lmtpd leads to lmtpd_004"}},
-		{Target: "pop3d", State: watch.Released, Keeps: []string{"/x/pop3d is not managed until you say so: `relinkd manage pop3d` would take it over"}},
+		{Target: "lmtpd", State: api.Steady, Keeps: []string{"/usr/lib/cyrus/bin/lmtpd leads to lmtpd_004"}},
+		{Target: "pop3d", State: api.Released, Keeps: []string{"/x/pop3d is not managed until you say so: `relinkd manage pop3d` would take it over"}},
 	}}
 	for _, width := range widths {
 		golden(t, fmt.Sprintf("plan-%d", width), screen(width, true).Plan(plan))

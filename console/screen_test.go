@@ -8,7 +8,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/google/go-cmp/cmp"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func TestDetect(t *testing.T) {
@@ -124,18 +124,18 @@ func TestWrap(t *testing.T) {
 }
 
 func TestVerdict(t *testing.T) {
-	for want, st := range map[string]*watch.Status{
-		"healthy: imapd is steady": {Targets: []watch.TargetStatus{imapd(3)}},
+	for want, st := range map[string]*api.Status{
+		"healthy: imapd is steady": {Targets: []api.TargetStatus{imapd(3)}},
 		"healthy: 2 targets (1 steady, 1 released)": {
-			Targets: []watch.TargetStatus{imapd(3), {State: watch.Released, AwaitsManage: true}}},
+			Targets: []api.TargetStatus{imapd(3), {State: api.Released, AwaitsManage: true}}},
 		"at work: 2 targets (1 steady, 1 cloning)": {
-			Targets: []watch.TargetStatus{imapd(3), {State: watch.Cloning}}},
+			Targets: []api.TargetStatus{imapd(3), {State: api.Cloning}}},
 		"nothing is managed: imapd is released": {
-			Targets: []watch.TargetStatus{{Name: "imapd", State: watch.Released, AwaitsManage: true}}},
+			Targets: []api.TargetStatus{{Name: "imapd", State: api.Released, AwaitsManage: true}}},
 		"something needs attention; imapd is degraded": {
-			Targets: []watch.TargetStatus{{Name: "imapd", State: watch.Degraded}}},
+			Targets: []api.TargetStatus{{Name: "imapd", State: api.Degraded}}},
 		"2 things need attention; imapd is steady": {ConfigError: "x", UnreadableProcesses: 1,
-			Targets: []watch.TargetStatus{imapd(3)}},
+			Targets: []api.TargetStatus{imapd(3)}},
 		"no target is configured": {},
 	} {
 		if _, got := Verdict(st); got != want {

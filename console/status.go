@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"strings"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // Status is st for people: how all is in the first line, then what to know and do, then each target
 // with its copies. events are what the daemon keeps of the past, in their order.
-func (s Screen) Status(st *watch.Status, events []watch.Event) string {
+func (s Screen) Status(st *api.Status, events []api.Event) string {
 	var b strings.Builder
 	health, verdict := Verdict(st)
 	s.hang(&b, "relinkd "+s.Clean(st.Version)+": ", s.Clean(verdict), health.Tone())
@@ -46,7 +46,7 @@ func (s Screen) row(b *strings.Builder, name, format string, args ...any) {
 	s.hang(b, "  "+s.Paint(fmt.Sprintf("%-11s", name), Dim)+" ", s.Clean(fmt.Sprintf(format, args...)), Plain)
 }
 
-func (s Screen) target(b *strings.Builder, t *watch.TargetStatus, events []watch.Event) {
+func (s Screen) target(b *strings.Builder, t *api.TargetStatus, events []api.Event) {
 	b.WriteString(s.Paint(s.Clean(t.Name), Strong) + ": " + s.Paint(string(t.State), StateTone(t.State)) + "\n")
 	switch {
 	case t.Executes:
@@ -82,7 +82,7 @@ func (s Screen) target(b *strings.Builder, t *watch.TargetStatus, events []watch
 }
 
 // currentLoad says how many processes run the current copy.
-func currentLoad(t *watch.TargetStatus) string {
+func currentLoad(t *api.TargetStatus) string {
 	for _, c := range t.Copies {
 		if c.Name == t.Current {
 			return count(c.Processes, "process")
@@ -92,7 +92,7 @@ func currentLoad(t *watch.TargetStatus) string {
 }
 
 // Processes says how many processes of t there are, and on what.
-func Processes(t *watch.TargetStatus) string {
+func Processes(t *api.TargetStatus) string {
 	text := fmt.Sprintf("%d on %s", t.Processes, copies(len(t.Copies)))
 	if n := t.StaleProcesses; n > 0 {
 		text += fmt.Sprintf("; %d on replaced copies until they end", n)
@@ -104,7 +104,7 @@ func Processes(t *watch.TargetStatus) string {
 }
 
 // starts says how many processes begin, and how late that is known.
-func starts(t *watch.TargetStatus) string {
+func starts(t *api.TargetStatus) string {
 	text := fmt.Sprintf("%.1f a second", t.ExecRate)
 	if t.EventLatencySeconds > 0 {
 		text += ", seen after " + lasted(t.EventLatencySeconds)
@@ -113,7 +113,7 @@ func starts(t *watch.TargetStatus) string {
 }
 
 // Below is how many processes can still begin before all copies are at their mark.
-func Below(t *watch.TargetStatus) int {
+func Below(t *api.TargetStatus) int {
 	room := 0
 	for _, c := range t.Copies {
 		if c.Verified {
@@ -124,7 +124,7 @@ func Below(t *watch.TargetStatus) int {
 }
 
 // room says how many processes can still begin, also when more copies are made.
-func room(t *watch.TargetStatus) string {
+func room(t *api.TargetStatus) string {
 	text := fmt.Sprintf("%d more below the mark", Below(t))
 	if more := t.GrowableCopies; more > 0 {
 		text += fmt.Sprintf(", then %d in up to %s more", more*t.Mark, copies(more))
@@ -135,7 +135,7 @@ func room(t *watch.TargetStatus) string {
 }
 
 // promise says what the threshold is worth just now.
-func promise(t *watch.TargetStatus) string {
+func promise(t *api.TargetStatus) string {
 	if !t.ThresholdPromised {
 		return "no threshold is promised: " + t.ThresholdReason
 	}
@@ -143,7 +143,7 @@ func promise(t *watch.TargetStatus) string {
 }
 
 // rotations counts the rotations by what asked for them, as far as there were any.
-func rotations(t *watch.TargetStatus) string {
+func rotations(t *api.TargetStatus) string {
 	by := t.RotationsByReason
 	var all []string
 	for _, r := range []struct {

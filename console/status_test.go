@@ -12,7 +12,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/google/go-cmp/cmp"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -45,15 +45,15 @@ func screen(width int, unicode bool) Screen {
 var widths = []int{40, 80, 160}
 
 // imapd is a healthy target with so many copies, most of them as full as they should be.
-func imapd(n int) watch.TargetStatus {
-	t := watch.TargetStatus{
+func imapd(n int) api.TargetStatus {
+	t := api.TargetStatus{
 		Name: "imapd", Path: "/usr/lib/cyrus/bin/imapd", PrivateLink: "/usr/lib/cyrus/bin/.relinkd/imapd",
-		Publish: "symlink", State: watch.Steady, Executes: true, Current: "imapd_003", Threshold: 200, Mark: 180, MaxCopies: 240,
+		Publish: "symlink", State: api.Steady, Executes: true, Current: "imapd_003", Threshold: 200, Mark: 180, MaxCopies: 240,
 		StaleProcesses: 3, SourceProcesses: 1,
-		Rotations: 66, RotationsByReason: watch.RotationsByReason{Threshold: 64, Operator: 2},
+		Rotations: 66, RotationsByReason: api.RotationsByReason{Threshold: 64, Operator: 2},
 		PeakCopyProcesses: 181, ExecRate: 12.54, EventLatencySeconds: 0.00012,
 		GrowableCopies: 240 - n, UnseenProcesses: 9, ThresholdPromised: true,
-		Generation: watch.Generation{
+		Generation: api.Generation{
 			SHA256: "3f2a5c1be0d94d0a8f5a7b1f1d0c9e8b7a6f5e4d3c2b1a0918273645546372f1",
 			Size:   360224, Since: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC),
 		},
@@ -69,7 +69,7 @@ func imapd(n int) watch.TargetStatus {
 			load = 0
 		}
 		t.Processes += load
-		t.Copies = append(t.Copies, watch.CopyStatus{
+		t.Copies = append(t.Copies, api.CopyStatus{
 			Name: fmt.Sprintf("imapd_%03d", i+1), Number: i + 1, Processes: load, Inode: uint64(11 + i), Verified: true,
 		})
 	}
@@ -77,20 +77,20 @@ func imapd(n int) watch.TargetStatus {
 }
 
 // past is what has happened before now.
-var past = []watch.Event{
-	{ID: 1, Time: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC), Target: "imapd", Kind: watch.EventUpgrade,
+var past = []api.Event{
+	{ID: 1, Time: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC), Target: "imapd", Kind: api.EventUpgrade,
 		From: "11ab22cd33ef", To: "3f2a5c1be0d9", Seconds: 0.077, Message: "/usr/lib/cyrus/bin/imapd leads to 6 copies of generation 3f2a5c1be0d9, made in 77ms"},
-	{ID: 2, Time: now.Add(-3 * time.Hour), Target: "imapd", Kind: watch.EventRotation, Reason: "threshold",
+	{ID: 2, Time: now.Add(-3 * time.Hour), Target: "imapd", Kind: api.EventRotation, Reason: "threshold",
 		From: "imapd_001", To: "imapd_002", Seconds: 0.00014, Message: "rotated from imapd_001 to imapd_002 (threshold)"},
-	{ID: 3, Time: now.Add(-2 * time.Hour), Target: "imapd", Kind: watch.EventError,
+	{ID: 3, Time: now.Add(-2 * time.Hour), Target: "imapd", Kind: api.EventError,
 		Reason: "cannot clone imapd_017: no space left on device", Message: "trying again: cannot clone imapd_017: no space left on device"},
-	{ID: 4, Time: now.Add(-19 * time.Second), Target: "imapd", Kind: watch.EventRotation, Reason: "threshold",
+	{ID: 4, Time: now.Add(-19 * time.Second), Target: "imapd", Kind: api.EventRotation, Reason: "threshold",
 		From: "imapd_002", To: "imapd_003", Seconds: 0.00012, Message: "rotated from imapd_002 to imapd_003 (threshold)"},
-	{ID: 5, Time: now.Add(-9 * time.Second), Target: "lmtpd", Kind: watch.EventRotation, Message: "rotated from lmtpd_001 to lmtpd_002 (operator)"},
+	{ID: 5, Time: now.Add(-9 * time.Second), Target: "lmtpd", Kind: api.EventRotation, Message: "rotated from lmtpd_001 to lmtpd_002 (operator)"},
 }
 
 // statuses are what there may be to show.
-func statuses() map[string]*watch.Status {
+func statuses() map[string]*api.Status {
 	few, suspect, full := imapd(6), imapd(6), imapd(6)
 	suspect.Copies[1].Verified = false
 	suspect.Copies[4].Processes = 213
@@ -99,29 +99,29 @@ func statuses() map[string]*watch.Status {
 	full.ThresholdPromised, full.ThresholdReason = false, "no copy has room for the 9 processes that may start before relinkd acts, and no more copies can be made"
 	stuck := full
 	stuck.MaxCopies, stuck.GrowthReason = 240, "4 KiB are free on the file system of /usr/lib/cyrus/bin: a copy takes 352 KiB, and 64MiB are to stay free (keep_free)"
-	all := map[string]*watch.Status{
-		"healthy":   {Version: "1.2.3", Accounting: "netlink", Targets: []watch.TargetStatus{few}},
-		"over":      {Version: "1.2.3", Accounting: "netlink", Overflows: 2, Targets: []watch.TargetStatus{suspect}},
-		"saturated": {Version: "1.2.3", Accounting: "netlink", Targets: []watch.TargetStatus{full}},
-		"stuck":     {Version: "1.2.3", Accounting: "netlink", Targets: []watch.TargetStatus{stuck}},
+	all := map[string]*api.Status{
+		"healthy":   {Version: "1.2.3", Accounting: "netlink", Targets: []api.TargetStatus{few}},
+		"over":      {Version: "1.2.3", Accounting: "netlink", Overflows: 2, Targets: []api.TargetStatus{suspect}},
+		"saturated": {Version: "1.2.3", Accounting: "netlink", Targets: []api.TargetStatus{full}},
+		"stuck":     {Version: "1.2.3", Accounting: "netlink", Targets: []api.TargetStatus{stuck}},
 		"troubled": {
 			Version: "1.2.3", Accounting: "census", AccountingReason: "census.events is off", UnreadableProcesses: 17,
 			ConfigError: "/etc/relinkd/relinkd.toml:3: target.imapd.copies: found 0, allowed: a whole number from 1 to 999\n/etc/relinkd/relinkd.toml:4: another\n",
 			LastError:   "imapd: cannot clone imapd_017: no space left on device",
-			Targets: []watch.TargetStatus{
-				{Name: "imapd", Path: "/x/imapd", Publish: "none", State: watch.Degraded, Reason: "/x/imapd is a directory",
+			Targets: []api.TargetStatus{
+				{Name: "imapd", Path: "/x/imapd", Publish: "none", State: api.Degraded, Reason: "/x/imapd is a directory",
 					Threshold: 200, Mark: 180, MaxCopies: 240},
-				{Name: "lmtpd", Path: "/x/lmtpd", Publish: "symlink", State: watch.Released, AwaitsManage: true},
-				{Name: "pop3d", Path: "/x/pop3d", Publish: "symlink", State: watch.Degraded, AwaitsManage: true,
+				{Name: "lmtpd", Path: "/x/lmtpd", Publish: "symlink", State: api.Released, AwaitsManage: true},
+				{Name: "pop3d", Path: "/x/pop3d", Publish: "symlink", State: api.Degraded, AwaitsManage: true,
 					Reason: "path is a symbolic link to pop3d_004 that relinkd did not make, a hand-made pool: nothing is touched until relinkd manage"},
-				{Name: "nntpd", Path: "/x/nntpd", Publish: "symlink", State: watch.Absent},
-				{Name: "timsieved", Path: "/x/timsieved", Publish: "symlink", State: watch.Cloning, Reason: "a new source stands at path", Threshold: 9, Mark: 8, MaxCopies: 9, SourceProcesses: 5},
+				{Name: "nntpd", Path: "/x/nntpd", Publish: "symlink", State: api.Absent},
+				{Name: "timsieved", Path: "/x/timsieved", Publish: "symlink", State: api.Cloning, Reason: "a new source stands at path", Threshold: 9, Mark: 8, MaxCopies: 9, SourceProcesses: 5},
 			},
 		},
 		"empty": {Version: "1.2.3", Accounting: "netlink"},
 	}
 	for _, n := range []int{60, 240} {
-		all[fmt.Sprintf("copies-%d", n)] = &watch.Status{Version: "1.2.3", Accounting: "netlink", Targets: []watch.TargetStatus{imapd(n)}}
+		all[fmt.Sprintf("copies-%d", n)] = &api.Status{Version: "1.2.3", Accounting: "netlink", Targets: []api.TargetStatus{imapd(n)}}
 	}
 	return all
 }
@@ -190,8 +190,8 @@ func TestStatusInAStorm(t *testing.T) {
 
 // What others have named is shown and does nothing.
 func TestStatusOfHostileNames(t *testing.T) {
-	st := &watch.Status{Version: "1\x1b]0;x\a", Accounting: "netlink", LastError: "cannot open \x1b[2Jx\r\ny", Targets: []watch.TargetStatus{{
-		Name: "imapd", Path: "/x\x1b[31m/\u202eimapd", State: watch.Degraded, Reason: "path is a symbolic link to \x9b2J\x00\xff",
+	st := &api.Status{Version: "1\x1b]0;x\a", Accounting: "netlink", LastError: "cannot open \x1b[2Jx\r\ny", Targets: []api.TargetStatus{{
+		Name: "imapd", Path: "/x\x1b[31m/\u202eimapd", State: api.Degraded, Reason: "path is a symbolic link to \x9b2J\x00\xff",
 	}}}
 	for _, unicode := range []bool{true, false} {
 		text := screen(80, unicode).Status(st, past)

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // lookTimeout is how long a request that only looks may take before the daemon counts as hung.
@@ -26,14 +26,14 @@ const lookTimeout = 30 * time.Second
 const maxAnswer = 64 << 20 // bytes
 
 // Client asks the daemon at a socket. It is safe for concurrent use. Each method returns, beside
-// what watch.Service says: ErrNoDaemon when nobody listens, ErrDenied when the socket or the daemon
+// what api.Service says: ErrNoDaemon when nobody listens, ErrDenied when the socket or the daemon
 // keeps the caller out.
 type Client struct {
 	socket string
 	http   http.Client
 }
 
-var _ watch.Service = (*Client)(nil)
+var _ api.Service = (*Client)(nil)
 
 // NewClient makes a client of the daemon that listens on socket. Nothing is connected yet.
 func NewClient(socket string) *Client {
@@ -48,31 +48,31 @@ func NewClient(socket string) *Client {
 }
 
 // Status is the daemon's state.
-func (c *Client) Status(ctx context.Context) (*watch.Status, error) {
-	return look[watch.Status](ctx, c, verbStatus)
+func (c *Client) Status(ctx context.Context) (*api.Status, error) {
+	return look[api.Status](ctx, c, verbStatus)
 }
 
 // Plan is what the daemon would do now.
-func (c *Client) Plan(ctx context.Context) (*watch.Plan, error) {
-	return look[watch.Plan](ctx, c, verbPlan)
+func (c *Client) Plan(ctx context.Context) (*api.Plan, error) {
+	return look[api.Plan](ctx, c, verbPlan)
 }
 
 // PlanManage is what the daemon would do if it were told to manage target.
-func (c *Client) PlanManage(ctx context.Context, target string) (*watch.TargetPlan, error) {
+func (c *Client) PlanManage(ctx context.Context, target string) (*api.TargetPlan, error) {
 	if target == "" {
 		return nil, errUnnamed
 	}
 	ctx, cancel := looking(ctx)
 	defer cancel()
-	return ask[watch.TargetPlan](ctx, c, http.MethodGet, url.URL{Path: requestPath(verbPlan, target)}, nil)
+	return ask[api.TargetPlan](ctx, c, http.MethodGet, url.URL{Path: requestPath(verbPlan, target)}, nil)
 }
 
 // errUnnamed keeps a target without a name from being all of them.
-var errUnnamed = &textError{"no target has an empty name: `relinkd status` lists them", watch.ErrNoTarget}
+var errUnnamed = &textError{"no target has an empty name: `relinkd status` lists them", api.ErrNoTarget}
 
 // Events is what the daemon keeps of a target, or of all and of itself for "", since the event with the
 // ID after.
-func (c *Client) Events(ctx context.Context, target string, after uint64) ([]watch.Event, error) {
+func (c *Client) Events(ctx context.Context, target string, after uint64) ([]api.Event, error) {
 	ctx, cancel := looking(ctx)
 	defer cancel()
 	answer, err := ask[eventsAnswer](ctx, c, http.MethodGet, eventsPath(target, after), nil)
@@ -83,50 +83,50 @@ func (c *Client) Events(ctx context.Context, target string, after uint64) ([]wat
 }
 
 // Verify has the daemon check the copies of one target, or of all when target is "".
-func (c *Client) Verify(ctx context.Context, target string) (*watch.Verification, error) {
-	return ask[watch.Verification](ctx, c, http.MethodPost, url.URL{Path: requestPath(verbVerify, target)}, nil)
+func (c *Client) Verify(ctx context.Context, target string) (*api.Verification, error) {
+	return ask[api.Verification](ctx, c, http.MethodPost, url.URL{Path: requestPath(verbVerify, target)}, nil)
 }
 
 // Manage has the daemon take a target over.
-func (c *Client) Manage(ctx context.Context, target string) (*watch.Report, error) {
+func (c *Client) Manage(ctx context.Context, target string) (*api.Report, error) {
 	return change(ctx, c, verbManage, target, nil)
 }
 
 // Restore has the daemon put the packaged file back and let the target go.
-func (c *Client) Restore(ctx context.Context, target string, force bool) (*watch.Report, error) {
+func (c *Client) Restore(ctx context.Context, target string, force bool) (*api.Report, error) {
 	return change(ctx, c, verbRestore, target, restoreBody{force})
 }
 
 // Rotate has the daemon move on to copy number to, or to the one that the policy chooses if to is 0.
-func (c *Client) Rotate(ctx context.Context, target string, to int) (*watch.Report, error) {
+func (c *Client) Rotate(ctx context.Context, target string, to int) (*api.Report, error) {
 	return change(ctx, c, verbRotate, target, rotateBody{to})
 }
 
 // Reclone has the daemon make all copies of a target again.
-func (c *Client) Reclone(ctx context.Context, target string) (*watch.Report, error) {
+func (c *Client) Reclone(ctx context.Context, target string) (*api.Report, error) {
 	return change(ctx, c, verbReclone, target, nil)
 }
 
 // Adopt has the daemon take file, an absolute path, as a target's new source.
-func (c *Client) Adopt(ctx context.Context, target, file string) (*watch.Report, error) {
+func (c *Client) Adopt(ctx context.Context, target, file string) (*api.Report, error) {
 	return change(ctx, c, verbAdopt, target, adoptBody{File: file})
 }
 
 // AdoptGeneration has the daemon put an earlier generation of a target in force again.
-func (c *Client) AdoptGeneration(ctx context.Context, target, hash string) (*watch.Report, error) {
+func (c *Client) AdoptGeneration(ctx context.Context, target, hash string) (*api.Report, error) {
 	return change(ctx, c, verbAdopt, target, adoptBody{Generation: hash})
 }
 
 // Generations asks what one target, or all for "", can go back to.
-func (c *Client) Generations(ctx context.Context, target string) (*watch.Generations, error) {
+func (c *Client) Generations(ctx context.Context, target string) (*api.Generations, error) {
 	ctx, cancel := looking(ctx)
 	defer cancel()
-	return ask[watch.Generations](ctx, c, http.MethodGet, url.URL{Path: requestPath(verbGenerations, target)}, nil)
+	return ask[api.Generations](ctx, c, http.MethodGet, url.URL{Path: requestPath(verbGenerations, target)}, nil)
 }
 
 // Reload has the daemon read its configuration again.
-func (c *Client) Reload(ctx context.Context) (*watch.Report, error) {
-	return ask[watch.Report](ctx, c, http.MethodPost, url.URL{Path: requestPath(verbReload, "")}, nil)
+func (c *Client) Reload(ctx context.Context) (*api.Report, error) {
+	return ask[api.Report](ctx, c, http.MethodPost, url.URL{Path: requestPath(verbReload, "")}, nil)
 }
 
 // DaemonPID is the process that listens on the socket, as the kernel knew it when it began to.
@@ -157,11 +157,11 @@ func looking(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // change asks for a change of one target. No name is no target, and never means all.
-func change(ctx context.Context, c *Client, v verb, target string, body any) (*watch.Report, error) {
+func change(ctx context.Context, c *Client, v verb, target string, body any) (*api.Report, error) {
 	if target == "" {
 		return nil, errUnnamed
 	}
-	return ask[watch.Report](ctx, c, http.MethodPost, url.URL{Path: requestPath(v, target)}, body)
+	return ask[api.Report](ctx, c, http.MethodPost, url.URL{Path: requestPath(v, target)}, body)
 }
 
 // ask sends one request and reads its answer; body nil means none.

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"net/http"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // Errors that a caller of Listen or of a Client may look for with errors.Is. A Client also returns
-// watch.ErrNoTarget and watch.ErrRefused, as the daemon said them.
+// api.ErrNoTarget and api.ErrRefused, as the daemon said them.
 var (
 	// ErrNoDaemon means that nobody listens on the socket; nothing was asked of anyone.
 	ErrNoDaemon = errors.New("no relinkd is running")
@@ -52,8 +52,8 @@ var spelling = [...]struct {
 	err    error
 	status int
 }{
-	{kindNoTarget, watch.ErrNoTarget, http.StatusNotFound},
-	{kindRefused, watch.ErrRefused, http.StatusConflict},
+	{kindNoTarget, api.ErrNoTarget, http.StatusNotFound},
+	{kindRefused, api.ErrRefused, http.StatusConflict},
 	{kindDenied, ErrDenied, http.StatusForbidden},
 	{kindBadRequest, errBadRequest, http.StatusBadRequest},
 	{kindBusy, errBusy, http.StatusServiceUnavailable},

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // maxLine is far above the longest line of a stream of events.
@@ -38,7 +38,7 @@ func eventsPath(target string, after uint64) url.URL {
 // Follow calls tell with the events of a target, or of all and the daemon itself for "", since the one with
 // the ID after, and then with each as it happens. It returns nil when ctx ends, what tell returns when that
 // is an error, and ErrEnded when the daemon ends the stream. A daemon that hangs is noticed by its silence.
-func (c *Client) Follow(ctx context.Context, target string, after uint64, tell func(watch.Event) error) error {
+func (c *Client) Follow(ctx context.Context, target string, after uint64, tell func(api.Event) error) error {
 	within, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silence := time.AfterFunc(lookTimeout, func() {
@@ -65,7 +65,7 @@ func (c *Client) Follow(ctx context.Context, target string, after uint64, tell f
 
 // readEvents reads a stream of events until it ends, which is ErrEnded, or tell fails. alive is called with
 // each line.
-func readEvents(stream io.Reader, alive func(), tell func(watch.Event) error) error {
+func readEvents(stream io.Reader, alive func(), tell func(api.Event) error) error {
 	lines := bufio.NewScanner(stream)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
@@ -74,7 +74,7 @@ func readEvents(stream io.Reader, alive func(), tell func(watch.Event) error) er
 		if !ok {
 			continue // IDs and kinds are in the data as well
 		}
-		var e watch.Event
+		var e api.Event
 		if err := json.Unmarshal([]byte(data), &e); err != nil {
 			return fmt.Errorf("cannot understand what relinkd tells of: %v", err)
 		}

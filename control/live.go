@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // feed is the status as a document, made once for all who watch it.
@@ -62,7 +62,7 @@ func (w *Web) live(ctx context.Context, rw http.ResponseWriter, req request) err
 	tasks.Go(func() { s.beat(ctx, w.heartbeat, cancel) })
 	tasks.Go(func() {
 		defer cancel()
-		_ = w.daemon.Follow(ctx, req.target, req.after, func(e watch.Event) error { // whoever stops ends the stream
+		_ = w.daemon.Follow(ctx, req.target, req.after, func(e api.Event) error { // whoever stops ends the stream
 			return s.send(e.ID, "event", e)
 		})
 	})

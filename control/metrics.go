@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"relinkd/watch"
-	measured "relinkd/watch/histogram"
+	"relinkd/api"
+	measured "relinkd/api/histogram"
 )
 
 // newRegistry is the metrics of a daemon and of its process, and nobody else's.
@@ -106,7 +106,7 @@ func (s sink) durations(name string, h measured.Histogram, labels ...string) {
 	s.ch <- prometheus.MustNewConstHistogram(s.descs[name].desc, h.Total(), h.Sum(), h.Cumulative(), labels...)
 }
 
-func (s sink) ofDaemon(snap *watch.Snapshot) {
+func (s sink) ofDaemon(snap *api.Snapshot) {
 	s.value(metricBuildInfo, 1, snap.Version, runtime.Version())
 	s.truth(metricProcessEvents, snap.Accounting == "netlink")
 	s.count(metricUnreadable, snap.UnreadableProcesses)
@@ -120,10 +120,10 @@ func (s sink) ofDaemon(snap *watch.Snapshot) {
 	s.instant(metricConfigLoaded, snap.ConfigLoadedAt)
 }
 
-func (s sink) ofTarget(t *watch.TargetStatus, m *watch.Measures) {
+func (s sink) ofTarget(t *api.TargetStatus, m *api.Measures) {
 	s.truth(metricExecutes, t.Executes, t.Name)
-	s.truth(metricLinkHealthy, t.State == watch.Steady, t.Name)
-	for _, state := range watch.States() {
+	s.truth(metricLinkHealthy, t.State == api.Steady, t.Name)
+	for _, state := range api.States() {
 		s.truth(metricState, t.State == state, t.Name, string(state))
 	}
 	unverified := 0
@@ -153,7 +153,7 @@ func (s sink) ofTarget(t *watch.TargetStatus, m *watch.Measures) {
 	s.count(metricRotations, t.RotationsByReason.Operator, t.Name, "operator")
 	s.count(metricGrown, m.Grown, t.Name)
 	if g := t.Generation; g.SHA256 != "" {
-		s.value(metricGenerationInfo, 1, t.Name, watch.ShortHash(g.SHA256))
+		s.value(metricGenerationInfo, 1, t.Name, api.ShortHash(g.SHA256))
 		s.instant(metricGenerationSince, g.Since, t.Name)
 		s.value(metricGenerationSize, float64(g.Size), t.Name)
 	}

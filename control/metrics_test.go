@@ -17,9 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"relinkd/watch"
-	measured "relinkd/watch/histogram"
-	"relinkd/watch/proctable"
+	"relinkd/api"
+	measured "relinkd/api/histogram"
 )
 
 var update = flag.Bool("update", false, "write METRICS.md anew")
@@ -34,33 +33,33 @@ func durations(ms ...int) measured.Histogram {
 }
 
 // busy is a daemon with so many copies, in which everything that can be told is.
-func busy(copies int) *watch.Snapshot {
-	t := watch.TargetStatus{
-		Name: "imapd", State: watch.Steady, Executes: true, Threshold: 200, Mark: 170, MaxCopies: 240, GrowableCopies: 170, Saturated: true, UnseenProcesses: 30, ThresholdPromised: true, Processes: 11, StaleProcesses: 3,
+func busy(copies int) *api.Snapshot {
+	t := api.TargetStatus{
+		Name: "imapd", State: api.Steady, Executes: true, Threshold: 200, Mark: 170, MaxCopies: 240, GrowableCopies: 170, Saturated: true, UnseenProcesses: 30, ThresholdPromised: true, Processes: 11, StaleProcesses: 3,
 		SourceProcesses: 2, PeakCopyProcesses: 181, ExecRate: 12.5, EventLatencySeconds: 0.0005,
-		RotationsByReason: watch.RotationsByReason{Threshold: 64, Interval: 1, Saturated: 3, Operator: 2},
-		Generation:        watch.Generation{SHA256: strings.Repeat("0123456789abcdef", 4), Size: 360224, Since: time.Unix(1700000000, 5e8)},
+		RotationsByReason: api.RotationsByReason{Threshold: 64, Interval: 1, Saturated: 3, Operator: 2},
+		Generation:        api.Generation{SHA256: strings.Repeat("0123456789abcdef", 4), Size: 360224, Since: time.Unix(1700000000, 5e8)},
 	}
 	for n := range copies {
-		t.Copies = append(t.Copies, watch.CopyStatus{Name: fmt.Sprintf("imapd_%03d", n+1), Number: n + 1, Processes: 10 + n, Verified: n != 1})
+		t.Copies = append(t.Copies, api.CopyStatus{Name: fmt.Sprintf("imapd_%03d", n+1), Number: n + 1, Processes: 10 + n, Verified: n != 1})
 	}
 	t.Current = t.Copies[0].Name
-	return &watch.Snapshot{
-		Status: watch.Status{
+	return &api.Snapshot{
+		Status: api.Status{
 			Version: "1.2.3", Accounting: "netlink", Overflows: 4, UnreadableProcesses: 5, ConfigError: "line 3",
-			Targets: []watch.TargetStatus{t, {Name: "lmtpd", State: watch.Released, Threshold: 9}},
+			Targets: []api.TargetStatus{t, {Name: "lmtpd", State: api.Released, Threshold: 9}},
 		},
-		Counting:       proctable.Stats{Processes: 12345, Subscriptions: 3, Durations: durations(5, 7)},
-		Reloads:        watch.Reloads{Succeeded: 6, Failed: 1},
+		Counting:       api.Counting{Processes: 12345, Subscriptions: 3, Durations: durations(5, 7)},
+		Reloads:        api.Reloads{Succeeded: 6, Failed: 1},
 		ConfigLoadedAt: time.Unix(1700000001, 0),
-		Measures: []watch.Measures{{
+		Measures: []api.Measures{{
 			Grown: 7, Errors: 8, LastErrorAt: time.Unix(1700000002, 0), RotationLatency: durations(0, 0, 50), Rotation: durations(0),
 			CloneGeneration: durations(99), CloneGrowth: durations(5), Upgrade: durations(300),
 		}, {}},
 	}
 }
 
-func ours(t testing.TB, s *watch.Snapshot) *prometheus.Registry {
+func ours(t testing.TB, s *api.Snapshot) *prometheus.Registry {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
 	must(t, r.Register(newCollector(&fake{snapshot: s})))
@@ -148,7 +147,7 @@ func TestMetricsOfWhatIsGone(t *testing.T) {
 	}
 	*s = *busy(2)
 	s.Targets, s.Measures = s.Targets[:1], s.Measures[:1]
-	s.Targets[0].Current, s.Targets[0].Generation = "", watch.Generation{}
+	s.Targets[0].Current, s.Targets[0].Generation = "", api.Generation{}
 	text := scrape(t, r)
 	for _, gone := range []string{"imapd_003", "lmtpd", "relinkd_current_copy{", "relinkd_generation_info{"} {
 		if strings.Contains(text, gone) {

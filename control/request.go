@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // verb is what is asked for.
@@ -142,7 +142,7 @@ func resume(r *http.Request, after uint64) (uint64, error) {
 
 // eventsAnswer is the body of an answer with events.
 type eventsAnswer struct {
-	Events []watch.Event `json:"events"`
+	Events []api.Event `json:"events"`
 }
 
 // The bodies of the verbs that take one.

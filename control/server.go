@@ -13,7 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // What one connection may take of the daemon.
@@ -27,8 +27,8 @@ const (
 
 // Daemon is what servers show: a watch.Watcher. Requests are answered concurrently: it must allow for that.
 type Daemon interface {
-	watch.Service
-	Snapshot() *watch.Snapshot // it waits for nothing
+	api.Service
+	Snapshot() *api.Snapshot // it waits for nothing
 }
 
 // Server answers requests with what a Daemon says.

@@ -14,13 +14,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func TestEveryVerbReachesTheService(t *testing.T) {
-	svc := &fake{status: watch.Status{
+	svc := &fake{status: api.Status{
 		Version: "1", Accounting: "census",
-		Targets: []watch.TargetStatus{{Name: "imapd", State: watch.Steady, Copies: []watch.CopyStatus{{Name: "imapd_001", Number: 1, Processes: 7}}}},
+		Targets: []api.TargetStatus{{Name: "imapd", State: api.Steady, Copies: []api.CopyStatus{{Name: "imapd_001", Number: 1, Processes: 7}}}},
 	}}
 	socket, _ := serve(t, svc, "")
 	c, ctx := NewClient(socket), context.Background()
@@ -40,7 +40,7 @@ func TestEveryVerbReachesTheService(t *testing.T) {
 	if err != nil || manage.Target != "ä/b" || len(manage.Steps) != 1 {
 		t.Errorf("plan of manage: %+v, %v", manage, err)
 	}
-	if _, err := c.PlanManage(ctx, ""); !errors.Is(err, watch.ErrNoTarget) {
+	if _, err := c.PlanManage(ctx, ""); !errors.Is(err, api.ErrNoTarget) {
 		t.Errorf("plan of managing nothing: %v", err)
 	}
 	v, err := c.Verify(ctx, "imapd")
@@ -50,21 +50,21 @@ func TestEveryVerbReachesTheService(t *testing.T) {
 	if _, err := c.Verify(ctx, ""); err != nil {
 		t.Errorf("verify all: %v", err)
 	}
-	for name, call := range map[string]func() (*watch.Report, error){
-		"manage":  func() (*watch.Report, error) { return c.Manage(ctx, "imapd") },
-		"restore": func() (*watch.Report, error) { return c.Restore(ctx, "imapd", true) },
-		"rotate":  func() (*watch.Report, error) { return c.Rotate(ctx, "imapd", 17) },
-		"reclone": func() (*watch.Report, error) { return c.Reclone(ctx, "imapd") },
-		"go back": func() (*watch.Report, error) { return c.AdoptGeneration(ctx, "imapd", "2670") },
-		"adopt":   func() (*watch.Report, error) { return c.Adopt(ctx, "imapd", "/opt/ä b?#%2F") },
-		"reload":  func() (*watch.Report, error) { return c.Reload(ctx) },
+	for name, call := range map[string]func() (*api.Report, error){
+		"manage":  func() (*api.Report, error) { return c.Manage(ctx, "imapd") },
+		"restore": func() (*api.Report, error) { return c.Restore(ctx, "imapd", true) },
+		"rotate":  func() (*api.Report, error) { return c.Rotate(ctx, "imapd", 17) },
+		"reclone": func() (*api.Report, error) { return c.Reclone(ctx, "imapd") },
+		"go back": func() (*api.Report, error) { return c.AdoptGeneration(ctx, "imapd", "2670") },
+		"adopt":   func() (*api.Report, error) { return c.Adopt(ctx, "imapd", "/opt/ä b?#%2F") },
+		"reload":  func() (*api.Report, error) { return c.Reload(ctx) },
 	} {
 		r, err := call()
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		want := &watch.Report{Target: "imapd", Done: []string{"done"}}
+		want := &api.Report{Target: "imapd", Done: []string{"done"}}
 		if name == "reload" {
 			want.Target = ""
 		}
@@ -100,7 +100,7 @@ func TestStrangeTargetNamesArriveWhole(t *testing.T) {
 	if diff := cmp.Diff(want, svc.asked()); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := NewClient(socket).Restore(context.Background(), "", true); !errors.Is(err, watch.ErrNoTarget) {
+	if _, err := NewClient(socket).Restore(context.Background(), "", true); !errors.Is(err, api.ErrNoTarget) {
 		t.Errorf("empty name: %v, want ErrNoTarget", err)
 	}
 }
@@ -110,8 +110,8 @@ func TestErrorsKeepTextAndKind(t *testing.T) {
 		err error
 		is  error
 	}{
-		{fmt.Errorf("no target is called imap: %w", watch.ErrNoTarget), watch.ErrNoTarget},
-		{fmt.Errorf("imapd is released: %w", watch.ErrRefused), watch.ErrRefused},
+		{fmt.Errorf("no target is called imap: %w", api.ErrNoTarget), api.ErrNoTarget},
+		{fmt.Errorf("imapd is released: %w", api.ErrRefused), api.ErrRefused},
 		{errDisk, nil},
 	} {
 		socket, _ := serve(t, &fake{err: test.err}, "")
@@ -119,7 +119,7 @@ func TestErrorsKeepTextAndKind(t *testing.T) {
 		if err == nil || err.Error() != test.err.Error() {
 			t.Errorf("error is %q, want %q", err, test.err)
 		}
-		for _, sentinel := range []error{watch.ErrNoTarget, watch.ErrRefused, ErrDenied, ErrNoDaemon} {
+		for _, sentinel := range []error{api.ErrNoTarget, api.ErrRefused, ErrDenied, ErrNoDaemon} {
 			if got, want := errors.Is(err, sentinel), sentinel == test.is; got != want {
 				t.Errorf("%q: errors.Is(%q) is %v", err, sentinel, got)
 			}
@@ -264,7 +264,7 @@ type sluggish struct {
 	returned atomic.Bool
 }
 
-func (s *sluggish) Verify(ctx context.Context, target string) (*watch.Verification, error) {
+func (s *sluggish) Verify(ctx context.Context, target string) (*api.Verification, error) {
 	s.call(context.Background(), "verify")
 	<-ctx.Done()
 	late := make(chan struct{})

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // heartbeat is how often a stream without news says that it is there, so that both sides notice when
@@ -100,7 +100,7 @@ func (s *stream) beat(ctx context.Context, every time.Duration, gone func()) {
 }
 
 // follow answers with events as they come, until ctx ends or the client is gone.
-func follow(ctx context.Context, w http.ResponseWriter, svc watch.Service, target string, after uint64, every time.Duration) error {
+func follow(ctx context.Context, w http.ResponseWriter, svc api.Service, target string, after uint64, every time.Duration) error {
 	// What is wrong with the question is told before the answer begins.
 	if _, err := svc.Events(ctx, target, after); err != nil {
 		return err
@@ -115,7 +115,7 @@ func follow(ctx context.Context, w http.ResponseWriter, svc watch.Service, targe
 	defer beating.Wait() // the answer must not be written to any more when this has returned
 	defer cancel()
 	beating.Go(func() { s.beat(ctx, every, cancel) })
-	_ = svc.Follow(ctx, target, after, func(e watch.Event) error { // whoever stops ends the stream, and that is all
+	_ = svc.Follow(ctx, target, after, func(e api.Event) error { // whoever stops ends the stream, and that is all
 		return s.send(e.ID, string(e.Kind), e)
 	})
 	return nil

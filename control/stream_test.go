@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func TestEvents(t *testing.T) {
@@ -32,19 +32,19 @@ func TestEvents(t *testing.T) {
 
 // What is told reaches the client as it happens, and no error is made of a client that has enough.
 func TestFollow(t *testing.T) {
-	svc := &fake{events: make(chan watch.Event)}
+	svc := &fake{events: make(chan api.Event)}
 	socket, _ := serve(t, svc, "")
 	ctx, enough := context.WithCancel(context.Background())
 	defer enough()
-	got := make(chan watch.Event, 10)
+	got := make(chan api.Event, 10)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- NewClient(socket).Follow(ctx, "imapd", 41, func(e watch.Event) error { got <- e; return nil })
+		ended <- NewClient(socket).Follow(ctx, "imapd", 41, func(e api.Event) error { got <- e; return nil })
 	}()
 	if e := <-got; e.ID != 42 || e.Message != "rotated\nat once" || e.Target != "imapd" {
 		t.Errorf("what is kept: %+v", e)
 	}
-	sent := watch.Event{ID: 43, Kind: watch.EventGrowth, Message: strings.Repeat("ä", 10000)}
+	sent := api.Event{ID: 43, Kind: api.EventGrowth, Message: strings.Repeat("ä", 10000)}
 	svc.events <- sent
 	if diff := cmp.Diff(sent, <-got); diff != "" {
 		t.Errorf("what is new (-sent +received):\n%s", diff)
@@ -58,11 +58,11 @@ func TestFollow(t *testing.T) {
 // What the caller says of an event, and what the daemon says of the question, is what Follow returns.
 func TestFollowErrors(t *testing.T) {
 	socket, _ := serve(t, &fake{}, "")
-	if err := NewClient(socket).Follow(context.Background(), "", 0, func(watch.Event) error { return errDisk }); !errors.Is(err, errDisk) {
+	if err := NewClient(socket).Follow(context.Background(), "", 0, func(api.Event) error { return errDisk }); !errors.Is(err, errDisk) {
 		t.Errorf("the caller's error: %v", err)
 	}
-	socket, _ = serve(t, &fake{err: fmt.Errorf("no target is called imap: %w", watch.ErrNoTarget)}, "")
-	if err := NewClient(socket).Follow(context.Background(), "imap", 0, nil); !errors.Is(err, watch.ErrNoTarget) {
+	socket, _ = serve(t, &fake{err: fmt.Errorf("no target is called imap: %w", api.ErrNoTarget)}, "")
+	if err := NewClient(socket).Follow(context.Background(), "imap", 0, nil); !errors.Is(err, api.ErrNoTarget) {
 		t.Errorf("no such target: %v", err)
 	}
 	if err := NewClient(socket+"x").Follow(context.Background(), "", 0, nil); !errors.Is(err, ErrNoDaemon) {
@@ -73,9 +73,9 @@ func TestFollowErrors(t *testing.T) {
 // A daemon that stops waits for no stream.
 func TestStopEndsStreams(t *testing.T) {
 	socket, stop := serve(t, &fake{}, "")
-	told, ended := make(chan watch.Event, 1), make(chan error, 1)
+	told, ended := make(chan api.Event, 1), make(chan error, 1)
 	go func() {
-		ended <- NewClient(socket).Follow(context.Background(), "", 0, func(e watch.Event) error { told <- e; return nil })
+		ended <- NewClient(socket).Follow(context.Background(), "", 0, func(e api.Event) error { told <- e; return nil })
 	}()
 	<-told
 	began := time.Now()
@@ -141,10 +141,10 @@ func TestStreamsAreBounded(t *testing.T) {
 	socket, _ := serve(t, &fake{}, "")
 	ctx, enough := context.WithCancel(context.Background())
 	defer enough()
-	told, ended := make(chan watch.Event), make(chan error, maxTrusted)
+	told, ended := make(chan api.Event), make(chan error, maxTrusted)
 	for range maxTrusted / 2 {
 		go func() {
-			ended <- NewClient(socket).Follow(ctx, "", 0, func(e watch.Event) error { told <- e; return nil })
+			ended <- NewClient(socket).Follow(ctx, "", 0, func(e api.Event) error { told <- e; return nil })
 		}()
 		<-told
 	}
@@ -160,7 +160,7 @@ func TestStreamsAreBounded(t *testing.T) {
 		must(t, <-ended)
 	}
 	waitFor(t, "room for another stream", func() bool {
-		err := NewClient(socket).Follow(context.Background(), "", 0, func(watch.Event) error { return errDisk })
+		err := NewClient(socket).Follow(context.Background(), "", 0, func(api.Event) error { return errDisk })
 		return errors.Is(err, errDisk)
 	})
 }
@@ -171,9 +171,9 @@ type deaf struct {
 	ended chan error
 }
 
-func (d *deaf) Follow(ctx context.Context, _ string, _ uint64, tell func(watch.Event) error) error {
+func (d *deaf) Follow(ctx context.Context, _ string, _ uint64, tell func(api.Event) error) error {
 	for {
-		if err := tell(watch.Event{ID: 1, Message: strings.Repeat("x", 1<<16)}); err != nil {
+		if err := tell(api.Event{ID: 1, Message: strings.Repeat("x", 1<<16)}); err != nil {
 			d.ended <- err
 			return err
 		}

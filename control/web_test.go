@@ -16,7 +16,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // serveWeb shows d on a port of this host until the test ends, and returns where.
@@ -142,7 +142,7 @@ func live(t testing.TB, address, path string) (next func() (event, data string),
 
 // A page hears of the status at once and when it changes, and of events as they come.
 func TestLive(t *testing.T) {
-	svc := &fake{events: make(chan watch.Event), status: watch.Status{Version: "1"}}
+	svc := &fake{events: make(chan api.Event), status: api.Status{Version: "1"}}
 	_, address := serveWeb(t, svc)
 	next, end := live(t, address, "/v1/live?after=5")
 	defer end()
@@ -151,18 +151,18 @@ func TestLive(t *testing.T) {
 		event, data := next()
 		seen[event] = data
 	}
-	var st watch.Status
+	var st api.Status
 	if err := json.Unmarshal([]byte(seen["status"]), &st); err != nil || st.Version != "1" {
 		t.Errorf("status: %q, %v", seen["status"], err)
 	}
 	if !strings.HasPrefix(seen["event"], `{"id":6,`) {
 		t.Errorf("event: %q", seen["event"])
 	}
-	svc.events <- watch.Event{ID: 7, Kind: watch.EventGrowth}
+	svc.events <- api.Event{ID: 7, Kind: api.EventGrowth}
 	if event, data := next(); event != "event" || !strings.Contains(data, `"growth"`) {
 		t.Errorf("then %q: %q", event, data)
 	}
-	svc.setStatus(watch.Status{Version: "2"})
+	svc.setStatus(api.Status{Version: "2"})
 	if event, data := next(); event != "status" || !strings.Contains(data, `"version":"2"`) {
 		t.Errorf("when the status has changed %q: %q", event, data)
 	}

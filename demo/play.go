@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"relinkd/api"
 	"relinkd/fsys"
 	"relinkd/internal/standin"
-	"relinkd/watch"
 )
 
 // When the acts begin, as shares of the whole time.
@@ -26,8 +26,8 @@ const patience = 15 * time.Second
 
 // client is what the demonstration asks of relinkd, over its socket.
 type client interface {
-	Status(ctx context.Context) (*watch.Status, error)
-	Restore(ctx context.Context, target string, force bool) (*watch.Report, error)
+	Status(ctx context.Context) (*api.Status, error)
+	Restore(ctx context.Context, target string, force bool) (*api.Report, error)
 }
 
 // play is one performance: the acts one after another, under the load of the master.
@@ -61,7 +61,7 @@ func (p *play) awaitManaged(ctx context.Context) error {
 			return false
 		}
 		last = fmt.Sprintf("its state is %s: %s", t.State, t.Reason)
-		return t.State == watch.Steady
+		return t.State == api.Steady
 	}
 	if err := await(ctx, 20*time.Millisecond, managed); err != nil {
 		return fmt.Errorf("relinkd did not take over %s: %w; %s", p.path, err, last)
@@ -113,7 +113,7 @@ func (p *play) upgrade(ctx context.Context, s *Summary) error {
 	}
 	published := func() bool {
 		t, err := p.status(ctx)
-		return err == nil && t.State == watch.Steady && t.Generation.SHA256 != before.Generation.SHA256
+		return err == nil && t.State == api.Steady && t.Generation.SHA256 != before.Generation.SHA256
 	}
 	if err := await(ctx, 2*time.Millisecond, published); errors.Is(err, errLate) {
 		s.problem("relinkd did not publish the upgrade: %v", err)
@@ -216,7 +216,7 @@ func (p *play) restored() error {
 }
 
 // status asks relinkd about the one target.
-func (p *play) status(ctx context.Context) (*watch.TargetStatus, error) {
+func (p *play) status(ctx context.Context) (*api.TargetStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	st, err := p.client.Status(ctx)

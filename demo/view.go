@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // refresh is the time between two looks at relinkd's status.
@@ -17,7 +17,7 @@ const refresh = 100 * time.Millisecond
 type frame struct {
 	elapsed, length time.Duration
 	path            string
-	target          watch.TargetStatus
+	target          api.TargetStatus
 	tally           tally
 	events          []event // all so far
 }
@@ -35,7 +35,7 @@ func (p *play) show(ctx context.Context, to screen) {
 	tick := time.NewTicker(refresh)
 	defer tick.Stop()
 	for {
-		if t, err := p.status(ctx); err == nil && t.State != watch.Released {
+		if t, err := p.status(ctx); err == nil && t.State != api.Released {
 			to.draw(p.frame(*t))
 		}
 		select {
@@ -47,7 +47,7 @@ func (p *play) show(ctx context.Context, to screen) {
 }
 
 // frame is the present instant.
-func (p *play) frame(t watch.TargetStatus) frame {
+func (p *play) frame(t api.TargetStatus) frame {
 	p.mu.Lock()
 	events := p.events[:len(p.events):len(p.events)]
 	p.mu.Unlock()

@@ -10,18 +10,18 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/google/go-cmp/cmp"
 
+	"relinkd/api"
 	"relinkd/console"
-	"relinkd/watch"
 )
 
 // picture is a frame with so many copies; copy n has n processes more than the one before.
 func picture(n int) frame {
-	t := watch.TargetStatus{
-		Name: target, State: watch.Steady, Current: "standin_002",
+	t := api.TargetStatus{
+		Name: target, State: api.Steady, Current: "standin_002",
 		Threshold: 30, Mark: 24, Rotations: 7, ExecRate: 61.2, StaleProcesses: 3,
 	}
 	for i := range n {
-		t.Copies = append(t.Copies, watch.CopyStatus{
+		t.Copies = append(t.Copies, api.CopyStatus{
 			Name: fmt.Sprintf("standin_%03d", i+1), Number: i + 1, Processes: 12 * i, Verified: true,
 		})
 	}

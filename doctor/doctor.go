@@ -4,8 +4,8 @@ import (
 	"os"
 	"slices"
 
+	"relinkd/api"
 	"relinkd/config"
-	"relinkd/watch"
 )
 
 // Options says what to look at.
@@ -13,9 +13,9 @@ type Options struct {
 	Version  string
 	Host     Host
 	Config   *config.Config
-	Status   *watch.Status // of the daemon; nil when none answers
-	NoStatus string        // why none does
-	PID      int           // the daemon's; 0 when it is not known
+	Status   *api.Status // of the daemon; nil when none answers
+	NoStatus string      // why none does
+	PID      int         // the daemon's; 0 when it is not known
 
 	Left []config.Target // that the state directory knows and Config does not name
 }
@@ -65,7 +65,7 @@ func unseen(uid int) []string {
 }
 
 // state is a target's part of the daemon's status, nil when there is none.
-func (o Options) state(name string) *watch.TargetStatus {
+func (o Options) state(name string) *api.TargetStatus {
 	if o.Status == nil {
 		return nil
 	}

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/console"
-	"relinkd/watch"
 )
 
 // TestExamine looks at a made-up host, with a daemon of which only the status is there.
@@ -26,8 +26,8 @@ func TestExamine(t *testing.T) {
 		Version: "1", Host: h,
 		Config: &config.Config{Targets: []config.Target{{Name: "imapd", Path: path, Publish: config.PublishSymlink, Copies: 60, MaxCopies: 240,
 			Threshold: 200, RotateAt: 0.9, Rotation: config.RotationAdaptive}}},
-		Status: &watch.Status{Accounting: "census", AccountingReason: "the kernel does not acknowledge listening",
-			Targets: []watch.TargetStatus{{Name: "imapd", State: watch.Steady, Mark: 180, Threshold: 200, Copies: make([]watch.CopyStatus, 60)}}},
+		Status: &api.Status{Accounting: "census", AccountingReason: "the kernel does not acknowledge listening",
+			Targets: []api.TargetStatus{{Name: "imapd", State: api.Steady, Mark: 180, Threshold: 200, Copies: make([]api.CopyStatus, 60)}}},
 	}
 	r := Examine(o)
 	text := r.Text(console.Screen{Width: 80})

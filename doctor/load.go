@@ -5,30 +5,30 @@ import (
 	"math"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
-	"relinkd/watch"
 )
 
 // rotations a minute from which on their price is worth a word, where workers are reused.
 const oftenRotated = 6
 
 // judgeLoad advises from what the daemon has counted. st may be nil.
-func judgeLoad(t config.Target, st *watch.TargetStatus, up time.Duration, reused bool) []Finding {
+func judgeLoad(t config.Target, st *api.TargetStatus, up time.Duration, reused bool) []Finding {
 	f := &found{section: Load, target: t.Name}
 	if st == nil {
 		return nil
 	}
 	switch st.State {
-	case watch.Degraded, watch.Bypassed:
+	case api.Degraded, api.Bypassed:
 		f.needs(fmt.Sprintf("%s is %s: %s", t.Name, st.State, st.Reason), "new processes may not be spread over copies", "do what the reason says; relinkd status shows when it is steady")
-	case watch.Released:
+	case api.Released:
 		try := "" // where relinkd could not manage what stands there
 		if st.AwaitsManage {
 			try = "relinkd plan, then: relinkd manage " + t.Name
 		}
 		f.note(t.Name+" is released: relinkd leaves it alone", "an operator has said so, or the package has just been installed", try)
 	}
-	if st.State != watch.Steady || t.Rotation == config.RotationInterval {
+	if st.State != api.Steady || t.Rotation == config.RotationInterval {
 		return f.all
 	}
 	share := max(1, int(math.Floor(t.RotateAt*float64(t.Threshold)+1e-9)))
@@ -51,7 +51,7 @@ func judgeLeft(left []config.Target) []Finding {
 }
 
 // judgeFill compares the pool with what runs on it.
-func judgeFill(f *found, t config.Target, st *watch.TargetStatus, share int) {
+func judgeFill(f *found, t config.Target, st *api.TargetStatus, share int) {
 	n := len(st.Copies)
 	if n == 0 {
 		return
@@ -71,7 +71,7 @@ func judgeFill(f *found, t config.Target, st *watch.TargetStatus, share int) {
 }
 
 // judgeMark tells of a mark that late news has lowered.
-func judgeMark(f *found, t config.Target, st *watch.TargetStatus, share int) {
+func judgeMark(f *found, t config.Target, st *api.TargetStatus, share int) {
 	if 10*st.Mark >= 9*share {
 		return
 	}
@@ -81,7 +81,7 @@ func judgeMark(f *found, t config.Target, st *watch.TargetStatus, share int) {
 }
 
 // judgeRate tells of rotations that cost more than they need.
-func judgeRate(f *found, t config.Target, st *watch.TargetStatus, up time.Duration, reused bool) {
+func judgeRate(f *found, t config.Target, st *api.TargetStatus, up time.Duration, reused bool) {
 	if up < time.Minute {
 		return
 	}

@@ -4,32 +4,32 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
-	"relinkd/watch"
 )
 
 func TestLoad(t *testing.T) {
 	target := config.Target{Name: "imapd", Path: imapd, Publish: config.PublishSymlink, Copies: 60, MaxCopies: 240, Threshold: 200, RotateAt: 0.9, Rotation: config.RotationAdaptive}
-	sound := watch.TargetStatus{State: watch.Steady, Threshold: 200, Mark: 180, MaxCopies: 240, Processes: 4000, PeakCopyProcesses: 181, Rotations: 30, Copies: make([]watch.CopyStatus, 60)}
+	sound := api.TargetStatus{State: api.Steady, Threshold: 200, Mark: 180, MaxCopies: 240, Processes: 4000, PeakCopyProcesses: 181, Rotations: 30, Copies: make([]api.CopyStatus, 60)}
 	for name, c := range map[string]struct {
-		change func(*config.Target, *watch.TargetStatus)
+		change func(*config.Target, *api.TargetStatus)
 		up     time.Duration
 		want   []string
 	}{
-		"sound":      {func(*config.Target, *watch.TargetStatus) {}, time.Hour, []string{"fine 4000 processes on 60 copies, highest so far 181 of 200", "fine 30 rotations in 1h0m0s, 0.5 a minute"}},
-		"just begun": {func(*config.Target, *watch.TargetStatus) {}, time.Second, []string{"fine"}},
-		"saturated":  {func(_ *config.Target, s *watch.TargetStatus) { s.Saturated, s.Processes = true, 43200 }, 0, []string{"TODO saturated: 43200 processes | set max_copies = 300, or threshold = 250"}},
-		"over it":    {func(_ *config.Target, s *watch.TargetStatus) { s.PeakCopyProcesses = 230 }, 0, []string{"note a copy was run by more processes than the threshold | lower rotate_at"}},
-		"grown":      {func(_ *config.Target, s *watch.TargetStatus) { s.Copies = make([]watch.CopyStatus, 71) }, 0, []string{"note the pool has grown from 60 | set copies = 71"}},
-		"late": {func(_ *config.Target, s *watch.TargetStatus) {
+		"sound":      {func(*config.Target, *api.TargetStatus) {}, time.Hour, []string{"fine 4000 processes on 60 copies, highest so far 181 of 200", "fine 30 rotations in 1h0m0s, 0.5 a minute"}},
+		"just begun": {func(*config.Target, *api.TargetStatus) {}, time.Second, []string{"fine"}},
+		"saturated":  {func(_ *config.Target, s *api.TargetStatus) { s.Saturated, s.Processes = true, 43200 }, 0, []string{"TODO saturated: 43200 processes | set max_copies = 300, or threshold = 250"}},
+		"over it":    {func(_ *config.Target, s *api.TargetStatus) { s.PeakCopyProcesses = 230 }, 0, []string{"note a copy was run by more processes than the threshold | lower rotate_at"}},
+		"grown":      {func(_ *config.Target, s *api.TargetStatus) { s.Copies = make([]api.CopyStatus, 71) }, 0, []string{"note the pool has grown from 60 | set copies = 71"}},
+		"late": {func(_ *config.Target, s *api.TargetStatus) {
 			s.Mark, s.ExecRate, s.EventLatencySeconds = 100, 200, 0.5
 		}, 0, []string{"fine", "note relinkd moves on at 100 processes instead of 180: 200 start a second, and each is known after 500.0 ms"}},
-		"webmail":         {func(_ *config.Target, s *watch.TargetStatus) { s.Rotations, s.Processes = 922, 262 }, 20 * time.Minute, []string{"fine", "note 922 rotations in 20m0s, 46.1 a minute | threshold = 335 would take all 262 processes on one copy | publish = \"launcher\""}},
-		"webmail, many":   {func(_ *config.Target, s *watch.TargetStatus) { s.Rotations, s.Processes = 922, 9000 }, 20 * time.Minute, []string{"fine", "note | raise threshold; or"}},
-		"with a launcher": {func(t *config.Target, s *watch.TargetStatus) { t.Publish, s.Rotations = "launcher", 922 }, 20 * time.Minute, []string{"fine", "fine 922 rotations"}},
-		"degraded":        {func(_ *config.Target, s *watch.TargetStatus) { s.State, s.Reason = watch.Degraded, "disk full" }, 0, []string{"TODO imapd is degraded: disk full"}},
-		"released":        {func(_ *config.Target, s *watch.TargetStatus) { s.State, s.AwaitsManage = watch.Released, true }, 0, []string{"note imapd is released | relinkd manage imapd"}},
-		"by the clock":    {func(t *config.Target, s *watch.TargetStatus) { t.Rotation, s.Mark = config.RotationInterval, 0 }, time.Hour, nil},
+		"webmail":         {func(_ *config.Target, s *api.TargetStatus) { s.Rotations, s.Processes = 922, 262 }, 20 * time.Minute, []string{"fine", "note 922 rotations in 20m0s, 46.1 a minute | threshold = 335 would take all 262 processes on one copy | publish = \"launcher\""}},
+		"webmail, many":   {func(_ *config.Target, s *api.TargetStatus) { s.Rotations, s.Processes = 922, 9000 }, 20 * time.Minute, []string{"fine", "note | raise threshold; or"}},
+		"with a launcher": {func(t *config.Target, s *api.TargetStatus) { t.Publish, s.Rotations = "launcher", 922 }, 20 * time.Minute, []string{"fine", "fine 922 rotations"}},
+		"degraded":        {func(_ *config.Target, s *api.TargetStatus) { s.State, s.Reason = api.Degraded, "disk full" }, 0, []string{"TODO imapd is degraded: disk full"}},
+		"released":        {func(_ *config.Target, s *api.TargetStatus) { s.State, s.AwaitsManage = api.Released, true }, 0, []string{"note imapd is released | relinkd manage imapd"}},
+		"by the clock":    {func(t *config.Target, s *api.TargetStatus) { t.Rotation, s.Mark = config.RotationInterval, 0 }, time.Hour, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tt, st := target, sound

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/console"
-	"relinkd/watch"
 )
 
 // fenced are the blocks of a language in TUNING.md.
@@ -49,7 +49,7 @@ func tuned() *Report {
 	r := &Report{}
 	r.add(
 		judgeCyrus(target, []site{{Conf: "/etc/cyrus.conf", Services: []service{{"imap", command, 0, 25000}, {"imaps", command, 0, 25000}}}}, "/usr/lib/cyrus/bin/.relinkd/imapd"),
-		judgeLoad(target, &watch.TargetStatus{State: watch.Steady, Threshold: 200, Mark: 180, MaxCopies: 240, Processes: 262, PeakCopyProcesses: 181, Rotations: 922, Copies: make([]watch.CopyStatus, 60)}, 20*time.Minute, true),
+		judgeLoad(target, &api.TargetStatus{State: api.Steady, Threshold: 200, Mark: 180, MaxCopies: 240, Processes: 262, PeakCopyProcesses: 181, Rotations: 922, Copies: make([]api.CopyStatus, 60)}, 20*time.Minute, true),
 		judgeShare("imapd", share, nil),
 	)
 	return r

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"relinkd/api"
 	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
@@ -67,9 +68,9 @@ func (t *target) standDown(reason, removed string) error {
 	}
 	t.removalUntil = time.Time{}
 	t.notice = ""
-	t.did(Event{Kind: EventRestore, Reason: reason}, "stood down: %s", reason)
+	t.did(api.Event{Kind: api.EventRestore, Reason: reason}, "stood down: %s", reason)
 	for _, name := range left {
-		t.warn(Event{Kind: EventRestore}, "%s is left, for it is not relinkd's to remove", name)
+		t.warn(api.Event{Kind: api.EventRestore}, "%s is left, for it is not relinkd's to remove", name)
 	}
 	t.unload()
 	return t.forgetManifest()
@@ -142,7 +143,7 @@ func (t *target) unwind(o observation) error {
 		return err
 	}
 	t.link.SetPut(o.view.Path.Info.ID)
-	t.did(Event{Kind: EventUpgrade, Reason: "taken back"}, "the package manager took its upgrade back: the source before it is in force again")
+	t.did(api.Event{Kind: api.EventUpgrade, Reason: "taken back"}, "the package manager took its upgrade back: the source before it is in force again")
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -44,13 +45,13 @@ func (t *target) adoptGeneration(ctx context.Context, hash string) (*waiter, err
 // mayAdopt refuses where there is nothing to put a file in the place of.
 func (t *target) mayAdopt(what string) error {
 	if t.cfg.Publish == config.PublishNone {
-		return fmt.Errorf(`%w: with publish = "none" path is not relinkd's to change: install %s at %s`, ErrRefused, what, t.cfg.Path)
+		return fmt.Errorf(`%w: with publish = "none" path is not relinkd's to change: install %s at %s`, api.ErrRefused, what, t.cfg.Path)
 	}
 	if t.released || t.src == nil || t.link == nil {
-		return fmt.Errorf("%w: %s has no source in force (%s%s)", ErrRefused, t.name, t.status, because(t.reason))
+		return fmt.Errorf("%w: %s has no source in force (%s%s)", api.ErrRefused, t.name, t.status, because(t.reason))
 	}
 	if at, err := t.link.Look(); err != nil || at.Kind != linker.Ours {
-		return errors.Join(fmt.Errorf("%w: %s is %s", ErrRefused, t.cfg.Path, at.Kind), err)
+		return errors.Join(fmt.Errorf("%w: %s is %s", api.ErrRefused, t.cfg.Path, at.Kind), err)
 	}
 	return nil
 }
@@ -60,18 +61,18 @@ func (t *target) adoptAs(ctx context.Context, file string, like fsys.Info) (*wai
 	t.cancelWork()
 	f, info, err := t.makeAdopted(ctx, file, like)
 	if errors.Is(err, errInForce) {
-		w := &waiter{report: &Report{Target: t.name, Done: []string{fmt.Sprintf("%s has what is in force already", file)}}, done: make(chan error, 1)}
+		w := &waiter{report: &api.Report{Target: t.name, Done: []string{fmt.Sprintf("%s has what is in force already", file)}}, done: make(chan error, 1)}
 		w.done <- nil
 		t.wake()
 		return w, nil
 	}
 	if err != nil {
 		t.wake() // to what was cancelled
-		return nil, fmt.Errorf("%w: cannot adopt %s: %s", ErrRefused, file, advise(err))
+		return nil, fmt.Errorf("%w: cannot adopt %s: %s", api.ErrRefused, file, advise(err))
 	}
 	w := t.wait()
 	t.retry.reset()
-	t.status = Cloning
+	t.status = api.Cloning
 	t.begin(ctx, &job{origin: fromAdopted, info: info, began: time.Now(), file: file, asked: w}, f)
 	t.wake()
 	return w, nil
@@ -125,7 +126,7 @@ func (t *target) promote(j *job, before *pool.Source) error {
 	if err := t.link.Promote(before.SHA256(), t.src.SHA256()); err != nil {
 		return err
 	}
-	t.did(Event{Kind: EventManage, Reason: "adopted"}, "put %s in force at %s", j.file, t.cfg.Path)
+	t.did(api.Event{Kind: api.EventManage, Reason: "adopted"}, "put %s in force at %s", j.file, t.cfg.Path)
 	j.asked.inForce = true
 	if t.cfg.Publish == config.PublishLauncher {
 		if err := t.renewLauncher(); err != nil { // the one that stands there executes it as well
@@ -142,7 +143,7 @@ func (t *target) notAdopted(j *job, err error) {
 		err = errors.Join(err, t.link.DropAdopted())
 	}
 	t.unwait(j.asked)
-	j.asked.done <- fmt.Errorf("%w: cannot adopt %s, what was in force stays: %s", ErrRefused, j.file, advise(err))
+	j.asked.done <- fmt.Errorf("%w: cannot adopt %s, what was in force stays: %s", api.ErrRefused, j.file, advise(err))
 	t.retry.reset()
 	t.wake()
 }
@@ -154,13 +155,13 @@ func (t *target) prune() {
 		t.wrong(zerolog.WarnLevel, err.Error(), "an earlier generation stays")
 	}
 	for _, g := range dropped {
-		t.log.Info().Str(FieldGeneration, ShortHash(g.SHA256)).Msg("an earlier generation is no longer kept")
+		t.log.Info().Str(api.FieldGeneration, api.ShortHash(g.SHA256)).Msg("an earlier generation is no longer kept")
 	}
 }
 
 // generations lists what is in force and what is kept.
-func (t *target) generations() (TargetGenerations, error) {
-	all := TargetGenerations{Target: t.name, Path: t.cfg.Path, Generations: []KeptGeneration{}}
+func (t *target) generations() (api.TargetGenerations, error) {
+	all := api.TargetGenerations{Target: t.name, Path: t.cfg.Path, Generations: []api.KeptGeneration{}}
 	if err := t.look(); err != nil || t.link == nil {
 		return all, err
 	}
@@ -169,11 +170,11 @@ func (t *target) generations() (TargetGenerations, error) {
 		if t.cfg.Publish != config.PublishNone {
 			file = t.link.Private().Join(t.link.PristineName())
 		}
-		all.Generations = append(all.Generations, KeptGeneration{SHA256: t.src.SHA256(), Size: info.Size, Modified: info.ModTime(), InForce: true, File: file})
+		all.Generations = append(all.Generations, api.KeptGeneration{SHA256: t.src.SHA256(), Size: info.Size, Modified: info.ModTime(), InForce: true, File: file})
 	}
 	kept, err := t.link.Generations()
 	for _, g := range kept {
-		all.Generations = append(all.Generations, KeptGeneration{SHA256: g.SHA256, Size: g.Info.Size, Modified: g.Info.ModTime(), File: t.link.Private().Join(g.Name)})
+		all.Generations = append(all.Generations, api.KeptGeneration{SHA256: g.SHA256, Size: g.Info.Size, Modified: g.Info.ModTime(), File: t.link.Private().Join(g.Name)})
 	}
 	return all, err
 }
@@ -211,7 +212,7 @@ func (t *target) findGeneration(prefix string) (linker.Generation, error) {
 	var found []linker.Generation
 	var have []string
 	for _, g := range all {
-		have = append(have, ShortHash(g.SHA256))
+		have = append(have, api.ShortHash(g.SHA256))
 		if strings.HasPrefix(g.SHA256, strings.ToLower(prefix)) {
 			found = append(found, g)
 		}
@@ -220,9 +221,9 @@ func (t *target) findGeneration(prefix string) (linker.Generation, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return linker.Generation{}, fmt.Errorf("%w: %d earlier generations of %s begin with %q: give more digits", ErrRefused, len(found), t.name, prefix)
+		return linker.Generation{}, fmt.Errorf("%w: %d earlier generations of %s begin with %q: give more digits", api.ErrRefused, len(found), t.name, prefix)
 	case len(have) == 0:
-		return linker.Generation{}, fmt.Errorf("%w: no earlier generation of %s is kept", ErrRefused, t.name)
+		return linker.Generation{}, fmt.Errorf("%w: no earlier generation of %s is kept", api.ErrRefused, t.name)
 	}
-	return linker.Generation{}, fmt.Errorf("%w: no earlier generation of %s begins with %q: there are %s", ErrRefused, t.name, prefix, strings.Join(have, ", "))
+	return linker.Generation{}, fmt.Errorf("%w: no earlier generation of %s begins with %q: there are %s", api.ErrRefused, t.name, prefix, strings.Join(have, ", "))
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/internal/standin"
 )
@@ -57,7 +58,7 @@ func TestCopyChangedAtAnyTime(t *testing.T) {
 				version := fmt.Sprint(i)
 				s.install(version)
 				if i%2 == 0 { // one copy is changed while another one is mended
-					d.waitFor("version "+version, func(st TargetStatus) bool { return st.State == Steady && st.Generation.SHA256 == sha(version) })
+					d.waitFor("version "+version, func(st api.TargetStatus) bool { return st.State == api.Steady && st.Generation.SHA256 == sha(version) })
 					for _, way := range []int{replaced, appendedTo} {
 						if linked, err := filepath.EvalSymlinks(s.privateLink()); err == nil && linked != s.path {
 							meddle(linked, way)
@@ -69,8 +70,8 @@ func TestCopyChangedAtAnyTime(t *testing.T) {
 					meddle(s.copy(1+random.IntN(3)), random.IntN(waysToMeddle))
 				}
 				changed := time.Now()
-				d.waitFor("steady, all copies of version "+version, func(st TargetStatus) bool {
-					if st.State != Steady || st.Generation.SHA256 != sha(version) || len(st.Copies) < 3 {
+				d.waitFor("steady, all copies of version "+version, func(st api.TargetStatus) bool {
+					if st.State != api.Steady || st.Generation.SHA256 != sha(version) || len(st.Copies) < 3 {
 						return false
 					}
 					for _, c := range st.Copies {

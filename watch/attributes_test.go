@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/internal/faults"
 )
@@ -113,7 +114,9 @@ func TestCapabilityOfAnUpgrade(t *testing.T) {
 			d := s.start()
 			d.steady("1")
 			s.install("2")
-			d.waitFor("it waits for the capability", func(st TargetStatus) bool { return st.State == Settling && strings.Contains(st.Reason, "setcap") })
+			d.waitFor("it waits for the capability", func(st api.TargetStatus) bool {
+				return st.State == api.Settling && strings.Contains(st.Reason, "setcap")
+			})
 			setcap(t, s.path, true) // of the file, which is no link of ours yet
 			d.steady("2")
 			if !hasCap(t, s.copy(1)) || !hasCap(t, s.copy(3)) {

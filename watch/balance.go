@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -95,8 +96,8 @@ func (t *target) follow(d pool.Decision, now time.Time) (again time.Duration) {
 		t.stuck.reason = fmt.Sprintf("the private link cannot be moved: %s", advise(err))
 		t.wrong(zerolog.ErrorLevel, t.stuck.reason, fmt.Sprintf("stuck, to be tried again in %s", t.stuck.next(now)))
 	}
-	if t.status == Steady {
-		t.status, t.reason = Degraded, t.stuck.reason
+	if t.status == api.Steady {
+		t.status, t.reason = api.Degraded, t.stuck.reason
 	}
 	return t.stuck.until.Sub(now)
 }
@@ -228,9 +229,9 @@ func (t *target) saturate(is bool) {
 	if is && !t.saturated && time.Since(t.saturatedAt) > time.Minute { // it may come and go
 		t.saturatedAt = time.Now()
 		if why := t.cannotGrow(t.saturatedAt); why != "" && t.wanted < t.cfg.MaxCopies {
-			t.warn(Event{Kind: EventState, Reason: "saturated"}, "all %d copies are at the mark of %d processes and no more can be made: %s", t.wanted, t.mark, why)
+			t.warn(api.Event{Kind: api.EventState, Reason: "saturated"}, "all %d copies are at the mark of %d processes and no more can be made: %s", t.wanted, t.mark, why)
 		} else {
-			t.warn(Event{Kind: EventState, Reason: "saturated"}, "all %d copies are at the mark of %d processes and max_copies is %d: raise max_copies or threshold", t.wanted, t.mark, t.cfg.MaxCopies)
+			t.warn(api.Event{Kind: api.EventState, Reason: "saturated"}, "all %d copies are at the mark of %d processes and max_copies is %d: raise max_copies or threshold", t.wanted, t.mark, t.cfg.MaxCopies)
 		}
 	}
 	t.saturated = is
@@ -279,7 +280,7 @@ func (t *target) forget(counts proctable.Counts) {
 			continue
 		}
 		name := pool.CopyName(t.base(), c.Number)
-		t.did(Event{Kind: EventGrowth, Reason: "no longer wanted", From: name}, "removed %s, which no process runs any more", name)
+		t.did(api.Event{Kind: api.EventGrowth, Reason: "no longer wanted", From: name}, "removed %s, which no process runs any more", name)
 		changed = true
 	}
 	if changed {

@@ -8,11 +8,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 )
 
 // shownCopy is the status of the copy that the private link leads to.
-func (st TargetStatus) shownCopy(t testing.TB) CopyStatus {
+func shownCopy(t testing.TB, st *api.TargetStatus) api.CopyStatus {
 	t.Helper()
 	for _, c := range st.Copies {
 		if c.Name == st.Current {
@@ -20,7 +21,7 @@ func (st TargetStatus) shownCopy(t testing.TB) CopyStatus {
 		}
 	}
 	t.Fatalf("the current copy is %q, of %+v", st.Current, st.Copies)
-	return CopyStatus{}
+	return api.CopyStatus{}
 }
 
 // No copy passes the threshold while there is room on another or the pool may grow; then the pool is
@@ -37,11 +38,11 @@ func TestThreshold(t *testing.T) {
 	var pids []int
 	for len(pids) < maxCopies*threshold {
 		pids = append(pids, hold(t, s.path))
-		st := d.waitFor("the process is counted, and the next one has room", func(st TargetStatus) bool {
+		st := d.waitFor("the process is counted, and the next one has room", func(st api.TargetStatus) bool {
 			if st.Processes != len(pids) {
 				return false
 			}
-			current := st.shownCopy(t).Processes
+			current := shownCopy(t, &st).Processes
 			return current < st.Mark || st.Saturated && current < threshold || st.Processes == maxCopies*threshold
 		})
 		for _, c := range st.Copies {
@@ -50,7 +51,7 @@ func TestThreshold(t *testing.T) {
 			}
 		}
 	}
-	st := d.waitFor("saturated", func(st TargetStatus) bool { return st.Saturated && len(st.Copies) == maxCopies })
+	st := d.waitFor("saturated", func(st api.TargetStatus) bool { return st.Saturated && len(st.Copies) == maxCopies })
 	if st.PeakCopyProcesses != threshold || st.Mark > threshold*3/4 || st.Mark < 1 {
 		t.Errorf("status: %+v", st)
 	}
@@ -61,7 +62,7 @@ func TestThreshold(t *testing.T) {
 	for _, pid := range pids {
 		release(t, pid)
 	}
-	st = d.waitFor("nothing runs", func(st TargetStatus) bool { return st.Processes == 0 && !st.Saturated })
+	st = d.waitFor("nothing runs", func(st api.TargetStatus) bool { return st.Processes == 0 && !st.Saturated })
 
 	// Grown copies stay, for whoever starts next may need them, until the next generation.
 	d.stop()
@@ -79,8 +80,8 @@ func TestThreshold(t *testing.T) {
 		return nil
 	})
 	s.install("2")
-	d.waitFor("the grown copies go with the next generation", func(st TargetStatus) bool {
-		return st.State == Steady && st.Generation.SHA256 == sha("2") && len(st.Copies) == copies && lstat(t, s.copy(3)).ID.IsZero() && lstat(t, s.copy(4)).ID.IsZero()
+	d.waitFor("the grown copies go with the next generation", func(st api.TargetStatus) bool {
+		return st.State == api.Steady && st.Generation.SHA256 == sha("2") && len(st.Copies) == copies && lstat(t, s.copy(3)).ID.IsZero() && lstat(t, s.copy(4)).ID.IsZero()
 	})
 	d.steady("2")
 }
@@ -91,7 +92,7 @@ func TestGrowthPrevented(t *testing.T) {
 	s := newSite(t, func(c *config.Target) { c.Copies, c.MaxCopies, c.Threshold, c.RotateAt = 1, 2, 4, 0.5 })
 	s.install("1")
 	d := s.start()
-	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+	d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 	s.calls.on("clone: create", func(string) error { return unix.ENOSPC })
 	for range 2 {
 		hold(t, s.path)
@@ -100,7 +101,7 @@ func TestGrowthPrevented(t *testing.T) {
 		st, err := d.Status(t.Context())
 		return err == nil && strings.Contains(st.LastError, "cannot grow the pool") && strings.Contains(st.LastError, "no space left")
 	})
-	d.waitFor("it is saturated", func(st TargetStatus) bool { return st.Saturated })
+	d.waitFor("it is saturated", func(st api.TargetStatus) bool { return st.Saturated })
 	s.runs(s.path, "1")
 }
 
@@ -112,9 +113,9 @@ func TestIntervalRotation(t *testing.T) {
 	})
 	s.install("1")
 	d := s.start()
-	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady }) // the link is in motion
+	d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady }) // the link is in motion
 	hold(t, s.path)
-	st := d.waitFor("it has gone round", func(st TargetStatus) bool { return st.Rotations >= 7 })
+	st := d.waitFor("it has gone round", func(st api.TargetStatus) bool { return st.Rotations >= 7 })
 	if st.RotationsByReason.Interval != st.Rotations || st.Saturated || len(st.Copies) != 3 {
 		t.Errorf("status: %+v", st)
 	}
@@ -145,19 +146,19 @@ func TestGrowthLeavesRoom(t *testing.T) {
 	})
 	s.install("1")
 	d := s.start()
-	st := d.waitFor("it is known that there is no room", func(st TargetStatus) bool { return st.State == Steady && st.GrowthReason != "" })
+	st := d.waitFor("it is known that there is no room", func(st api.TargetStatus) bool { return st.State == api.Steady && st.GrowthReason != "" })
 	if st.GrowableCopies != 0 || st.Saturated {
 		t.Errorf("while nothing runs: %+v", st)
 	}
 	for range 2 {
 		hold(t, s.path)
 	}
-	st = d.waitFor("it is saturated", func(st TargetStatus) bool { return st.Saturated && st.Processes == 2 })
+	st = d.waitFor("it is saturated", func(st api.TargetStatus) bool { return st.Saturated && st.Processes == 2 })
 	if len(st.Copies) != 1 || st.GrowableCopies != 0 || !strings.Contains(st.GrowthReason, "keep_free") {
 		t.Errorf("no room is to be used, and yet: %+v", st)
 	}
 	d.retarget(func(c *config.Target) { c.KeepFree = 0 })
-	st = d.waitFor("it grows", func(st TargetStatus) bool { return len(st.Copies) > 1 && !st.Saturated })
+	st = d.waitFor("it grows", func(st api.TargetStatus) bool { return len(st.Copies) > 1 && !st.Saturated })
 	if st.GrowthReason != "" || st.GrowableCopies != 3-len(st.Copies) {
 		t.Errorf("there is room, and yet: %+v", st)
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/internal/standin"
 )
@@ -18,7 +19,7 @@ func benchSite(b *testing.B, publish config.Publish) (*site, *daemon) {
 	s := newSite(b, func(c *config.Target) { c.Copies, c.MaxCopies, c.Publish = 60, 60, publish })
 	s.installHeavy("0")
 	d := s.start()
-	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+	d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 	return s, d
 }
 
@@ -40,8 +41,8 @@ func BenchmarkUpgrade(b *testing.B) {
 				before := d.target().Generation.SHA256
 				i++
 				s.installHeavy(fmt.Sprint("v", i))
-				d.waitFor("the upgrade is in force", func(st TargetStatus) bool {
-					return st.State == Steady && st.Generation.SHA256 != before
+				d.waitFor("the upgrade is in force", func(st api.TargetStatus) bool {
+					return st.State == api.Steady && st.Generation.SHA256 != before
 				})
 			}
 		})

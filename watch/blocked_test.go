@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/internal/faults"
 	"relinkd/internal/standin"
@@ -95,10 +96,10 @@ func immutable(t *testing.T, path string, is bool) {
 
 // spares waits until a version is in force in three copies, none of which is that of number n unless it is
 // still as good as the others, and what path executes is one of them.
-func (d *daemon) spares(version string, n int) TargetStatus {
+func (d *daemon) spares(version string, n int) api.TargetStatus {
 	d.s.t.Helper()
-	return d.waitFor("steady beside a bad copy", func(st TargetStatus) bool {
-		if st.State != Steady || st.Generation.SHA256 != sha(version) || len(st.Copies) < 3 || !st.Executes {
+	return d.waitFor("steady beside a bad copy", func(st api.TargetStatus) bool {
+		if st.State != api.Steady || st.Generation.SHA256 != sha(version) || len(st.Copies) < 3 || !st.Executes {
 			return false
 		}
 		good := 0
@@ -147,7 +148,7 @@ func TestOneBadCopy(t *testing.T) {
 				for range 4 {
 					hold(t, s.path)
 				}
-				d.waitFor("the pool grows", func(st TargetStatus) bool { return st.State == Steady && len(st.Copies) > 3 })
+				d.waitFor("the pool grows", func(st api.TargetStatus) bool { return st.State == api.Steady && len(st.Copies) > 3 })
 				if now := lstat(t, s.copy(n)); now.ID != was.ID {
 					t.Errorf("what stands in the copy's place is not left: it was %+v, is %+v", was, now)
 				}
@@ -159,8 +160,8 @@ func TestOneBadCopy(t *testing.T) {
 					take = func(t *testing.T, path string) { must(t, os.RemoveAll(path)) }
 				}
 				take(t, s.copy(n))
-				d.waitFor("the number is used again", func(st TargetStatus) bool {
-					return st.State == Steady && slices.ContainsFunc(st.Copies, func(c CopyStatus) bool { return c.Number == n && c.Verified })
+				d.waitFor("the number is used again", func(st api.TargetStatus) bool {
+					return st.State == api.Steady && slices.ContainsFunc(st.Copies, func(c api.CopyStatus) bool { return c.Number == n && c.Verified })
 				})
 				faults.Record(t, faults.Row{What: "publish, steady, growth, upgrade", Injected: b.name + " in the place of a copy", Times: 3,
 					Survived: "it costs one copy: it is left and told, all else goes on with other numbers"})

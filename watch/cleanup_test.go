@@ -4,6 +4,7 @@ import (
 	"os"
 	"testing"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/internal/faults"
 	"relinkd/linker"
@@ -29,8 +30,8 @@ func TestAllRemovedAndInstalledAnew(t *testing.T) {
 			d.steady("1")
 			removeAll(t, s)
 			s.install("2")
-			d.waitFor("the new version is in force", func(st TargetStatus) bool {
-				return st.State == Steady && st.Generation.SHA256 == sha("2")
+			d.waitFor("the new version is in force", func(st api.TargetStatus) bool {
+				return st.State == api.Steady && st.Generation.SHA256 == sha("2")
 			})
 			faults.Record(t, faults.Row{What: "steady, publish = " + string(publish), Injected: "everything of relinkd's is removed, and a new version installed", Times: 1,
 				Survived: "the daemon goes on, and the new version comes in force"})
@@ -48,8 +49,8 @@ func TestAllRemovedAndInstalledAnew(t *testing.T) {
 			}
 			d = s.start()
 			s.install("2")
-			d.waitFor("the new version is in force", func(st TargetStatus) bool {
-				return st.State == Steady && st.Generation.SHA256 == sha("2")
+			d.waitFor("the new version is in force", func(st api.TargetStatus) bool {
+				return st.State == api.Steady && st.Generation.SHA256 == sha("2")
 			})
 		})
 	}
@@ -70,7 +71,7 @@ func TestSidecarGoesOnWithoutPathAfterARestart(t *testing.T) {
 	for range 5 {
 		hold(t, s.privateLink())
 	}
-	st := d.waitFor("the link has moved on", func(st TargetStatus) bool { return st.Processes == 5 && st.Rotations > 0 })
+	st := d.waitFor("the link has moved on", func(st api.TargetStatus) bool { return st.Processes == 5 && st.Rotations > 0 })
 	for _, c := range st.Copies {
 		if c.Processes > 4 {
 			t.Errorf("%s has %d processes, and the threshold is 4", c.Name, c.Processes)

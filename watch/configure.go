@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/linker"
 )
@@ -37,8 +38,8 @@ func (t *target) configure(cfg config.Target, census config.Census) {
 // toSidecar puts the packaged file back at path for a target that is to leave path alone from now on. The
 // copies stay, and so does the private link, at every instant: an administrator may have had services name it
 // before.
-func (t *target) toSidecar() (*Report, error) {
-	r := &Report{Target: t.name}
+func (t *target) toSidecar() (*api.Report, error) {
+	r := &api.Report{Target: t.name}
 	if t.released || t.link == nil {
 		return r, nil
 	}
@@ -64,8 +65,8 @@ func (t *target) toSidecar() (*Report, error) {
 // leaveTarget restores path for a target that is going away or is to be published in another way. It
 // is not released by that: no operator has said so. Ensure does nothing any more, lest it begin anew
 // before the loop ends; after an error it goes on.
-func (t *target) leaveTarget() (*Report, error) {
-	r := &Report{Target: t.name}
+func (t *target) leaveTarget() (*api.Report, error) {
+	r := &api.Report{Target: t.name}
 	if t.released && !t.leaving {
 		return r, nil
 	}

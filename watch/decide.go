@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/linker"
 )
@@ -82,7 +83,7 @@ func (s step) beside() bool { return s == stepMend || s == stepPutBack }
 // decision is what to do and what to tell meanwhile.
 type decision struct {
 	step   step
-	state  State
+	state  api.State
 	reason string
 	again  time.Duration // for stepWait
 	awaits bool          // relinkd manage would go on
@@ -91,13 +92,13 @@ type decision struct {
 // decide is the table of what relinkd does about what it sees. It is pure.
 func decide(o observation) decision {
 	if o.repair != linker.RepairNone {
-		return decision{step: stepRecover, state: Starting, reason: o.repair.String()}
+		return decision{step: stepRecover, state: api.Starting, reason: o.repair.String()}
 	}
 	switch {
 	case o.shut != "":
-		return decision{step: stepMend, state: Settling, reason: linker.PrivateDir + " " + o.shut}
+		return decision{step: stepMend, state: api.Settling, reason: linker.PrivateDir + " " + o.shut}
 	case o.strayed:
-		return decision{step: stepMend, state: Settling, reason: "the private link was changed by somebody"}
+		return decision{step: stepMend, state: api.Settling, reason: "the private link was changed by somebody"}
 	}
 	switch o.view.Path.Kind {
 	case linker.Nothing:
@@ -112,64 +113,64 @@ func decide(o observation) decision {
 		return decidePoolLink(o)
 	case linker.OtherLink:
 		if !o.view.Path.Info.IsSymlink() {
-			return decision{state: Degraded, reason: fmt.Sprintf("path is relinkd's launcher of %s: put the executable itself there, or set path to where it is", o.view.Path.Text)}
+			return decision{state: api.Degraded, reason: fmt.Sprintf("path is relinkd's launcher of %s: put the executable itself there, or set path to where it is", o.view.Path.Text)}
 		}
-		return decision{state: Degraded, reason: fmt.Sprintf(
+		return decision{state: api.Degraded, reason: fmt.Sprintf(
 			"path is a symbolic link to %s, which relinkd did not make: put the executable itself there, or set path to where it is", o.view.Path.Text)}
 	default:
-		return decision{state: Degraded, reason: "path is not a regular file: relinkd manages executables only"}
+		return decision{state: api.Degraded, reason: "path is not a regular file: relinkd manages executables only"}
 	}
 }
 
 func decideGone(o observation) decision {
 	switch {
 	case !o.had && !o.remains:
-		return decision{state: Absent, reason: "nothing is installed at path"}
+		return decision{state: api.Absent, reason: "nothing is installed at path"}
 	case o.removed != "":
-		return decision{step: stepStandDown, state: Absent, reason: o.removed}
+		return decision{step: stepStandDown, state: api.Absent, reason: o.removed}
 	case o.view.Publish.Kind == linker.File:
-		return decision{step: stepPutBack, state: Settling, reason: "path is gone; a newer file that a crash has hidden comes back"}
+		return decision{step: stepPutBack, state: api.Settling, reason: "path is gone; a newer file that a crash has hidden comes back"}
 	case o.leadsNowhere():
-		return decision{step: stepLead, state: Settling, reason: "the private link leads to no copy"}
+		return decision{step: stepLead, state: api.Settling, reason: "the private link leads to no copy"}
 	case !o.had && o.view.Pristine.Kind == linker.File:
-		return decision{step: stepRemake, state: Cloning, reason: "path is gone, and so are the copies"}
+		return decision{step: stepRemake, state: api.Cloning, reason: "path is gone, and so are the copies"}
 	case !o.had:
-		return decision{step: stepStandDown, state: Absent, reason: "nothing is installed at path, and there is no copy to lead it to"}
+		return decision{step: stepStandDown, state: api.Absent, reason: "nothing is installed at path, and there is no copy to lead it to"}
 	case o.wait > 0:
-		return decision{step: stepWait, state: Settling, reason: "path is gone; an installer may be about to make it again", again: o.wait}
+		return decision{step: stepWait, state: api.Settling, reason: "path is gone; an installer may be about to make it again", again: o.wait}
 	case o.publish == config.PublishNone:
-		return decision{state: Degraded, reason: "path is gone; the copies go on: install the package again, or relinkd restore"}
+		return decision{state: api.Degraded, reason: "path is gone; the copies go on: install the package again, or relinkd restore"}
 	default:
-		return decision{step: stepPutBack, state: Settling, reason: "path is gone"}
+		return decision{step: stepPutBack, state: api.Settling, reason: "path is gone"}
 	}
 }
 
 func decideOurs(o observation) decision {
 	switch {
 	case o.removed != "":
-		return decision{step: stepStandDown, state: Absent, reason: o.removed}
+		return decision{step: stepStandDown, state: api.Absent, reason: o.removed}
 	case o.publish == config.PublishNone:
-		return decision{step: stepUnpublish, state: Starting, reason: `publish is "none", and path is still our link`}
+		return decision{step: stepUnpublish, state: api.Starting, reason: `publish is "none", and path is still our link`}
 	case o.unwound && o.view.Previous.Kind == linker.File:
-		return decision{step: stepUnwind, state: Cloning, reason: "the package manager took its upgrade back"}
+		return decision{step: stepUnwind, state: api.Cloning, reason: "the package manager took its upgrade back"}
 	case o.spoiled && o.spare > 0:
-		return decision{step: stepRenew, state: Cloning, reason: "the pristine was changed in place"}
+		return decision{step: stepRenew, state: api.Cloning, reason: "the pristine was changed in place"}
 	case o.spoiled:
-		return decision{state: Degraded, reason: "the pristine was changed in place, and there is no copy to take its place: install the package again, or relinkd adopt"}
+		return decision{state: api.Degraded, reason: "the pristine was changed in place, and there is no copy to take its place: install the package again, or relinkd adopt"}
 	case o.leadsNowhere():
-		return decision{step: stepLead, state: Cloning, reason: "the private link leads to no copy"}
+		return decision{step: stepLead, state: api.Cloning, reason: "the private link leads to no copy"}
 	case o.view.Pristine.Kind != linker.File && o.had && o.spare > 0:
-		return decision{step: stepRenew, state: Cloning, reason: "the pristine is gone"}
+		return decision{step: stepRenew, state: api.Cloning, reason: "the pristine is gone"}
 	case o.view.Pristine.Kind != linker.File && !o.complete:
-		return decision{state: Degraded, reason: "the pristine is gone and the copies are not complete: install the package again, or relinkd adopt"}
+		return decision{state: api.Degraded, reason: "the pristine is gone and the copies are not complete: install the package again, or relinkd adopt"}
 	case o.view.Pristine.Kind == linker.File && (!o.sameGen || !o.complete):
-		return decision{step: stepRemake, state: Cloning, reason: "copies are missing or of another generation"}
+		return decision{step: stepRemake, state: api.Cloning, reason: "copies are missing or of another generation"}
 	case !o.fits && o.had:
-		return decision{step: stepRefit, state: Steady, reason: "path is ours, but not as publish says"}
+		return decision{step: stepRefit, state: api.Steady, reason: "path is ours, but not as publish says"}
 	case o.changed && o.had:
-		return decision{step: stepAccess, state: Steady, reason: "mode or owner of path was changed"}
+		return decision{step: stepAccess, state: api.Steady, reason: "mode or owner of path was changed"}
 	case o.spreadFrom != spreadNothing && o.had && o.sameGen:
-		return decision{step: stepSpread, state: Steady, reason: o.attributes + " was set by somebody"}
+		return decision{step: stepSpread, state: api.Steady, reason: o.attributes + " was set by somebody"}
 	default:
 		return decideSteady(o)
 	}
@@ -181,7 +182,7 @@ func decideOurs(o observation) decision {
 func decideAlias(o observation) decision {
 	d := decideOurs(o)
 	if d.step == stepNone || d.step == stepRefit || d.step == stepAccess {
-		return decision{step: stepReclaim, state: Steady, reason: fmt.Sprintf("somebody linked path to %s", o.view.Path.Text)}
+		return decision{step: stepReclaim, state: api.Steady, reason: fmt.Sprintf("somebody linked path to %s", o.view.Path.Text)}
 	}
 	return d
 }
@@ -190,27 +191,27 @@ func decideAlias(o observation) decision {
 // on as it is, since taking path away would harm more.
 func decideSteady(o observation) decision {
 	if o.unable != nil {
-		return decision{state: Degraded, reason: o.unable.Error()}
+		return decision{state: api.Degraded, reason: o.unable.Error()}
 	}
 	if o.exposed != nil {
-		return decision{state: Degraded, reason: o.exposed.Error()}
+		return decision{state: api.Degraded, reason: o.exposed.Error()}
 	}
-	return decision{state: Steady}
+	return decision{state: api.Steady}
 }
 
 func decideFile(o observation) decision {
 	sidecar := o.publish == config.PublishNone
 	switch {
 	case sidecar && o.leadsNowhere() && (o.known || o.broken): // else it leads to path until the new copies are made
-		return decision{step: stepLead, state: Cloning, reason: "the private link leads to no copy"}
+		return decision{step: stepLead, state: api.Cloning, reason: "the private link leads to no copy"}
 	case sidecar && o.known && o.complete:
 		return decideSteady(o)
 	case o.refused != nil:
-		return decision{state: Degraded, reason: o.refused.Error()}
+		return decision{state: api.Degraded, reason: o.refused.Error()}
 	case o.unwhole != nil:
-		return decision{step: stepWait, state: Settling, reason: o.unwhole.Error(), again: o.wait}
+		return decision{step: stepWait, state: api.Settling, reason: o.unwhole.Error(), again: o.wait}
 	default:
-		return decision{step: stepMakeFrom, state: Cloning, reason: "a new source stands at path"}
+		return decision{step: stepMakeFrom, state: api.Cloning, reason: "a new source stands at path"}
 	}
 }
 
@@ -218,20 +219,20 @@ func decidePoolLink(o observation) decision {
 	managed := o.view.Pristine.Kind == linker.File
 	switch {
 	case o.publish == config.PublishNone:
-		return decision{state: Degraded, reason: fmt.Sprintf(
+		return decision{state: api.Degraded, reason: fmt.Sprintf(
 			`path is a symbolic link to %s, and publish = "none" needs the packaged file there: use publish = "symlink" or "launcher"`, o.view.Path.Text)}
 	case managed && o.leadsNowhere():
-		return decision{step: stepLead, state: Cloning, reason: "the private link leads to no copy"}
+		return decision{step: stepLead, state: api.Cloning, reason: "the private link leads to no copy"}
 	case managed && o.had:
-		return decision{step: stepReclaim, state: Steady, reason: fmt.Sprintf("somebody linked path to %s", o.view.Path.Text)}
+		return decision{step: stepReclaim, state: api.Steady, reason: fmt.Sprintf("somebody linked path to %s", o.view.Path.Text)}
 	case !managed && !o.takeOver:
-		return decision{state: Degraded, awaits: true, reason: fmt.Sprintf(
+		return decision{state: api.Degraded, awaits: true, reason: fmt.Sprintf(
 			"path is a symbolic link to %s that relinkd did not make, a hand-made pool: nothing is touched until relinkd manage", o.view.Path.Text)}
 	case !managed && o.refused != nil:
-		return decision{state: Degraded, reason: fmt.Sprintf("cannot take over the hand-made pool: %v", o.refused)}
+		return decision{state: api.Degraded, reason: fmt.Sprintf("cannot take over the hand-made pool: %v", o.refused)}
 	case !managed && o.unwhole != nil:
-		return decision{step: stepWait, state: Settling, reason: o.unwhole.Error(), again: o.wait}
+		return decision{step: stepWait, state: api.Settling, reason: o.unwhole.Error(), again: o.wait}
 	default: // a pristine without copies tells that taking over was interrupted
-		return decision{step: stepTakeOver, state: Cloning, reason: "taking over a hand-made pool"}
+		return decision{step: stepTakeOver, state: api.Cloning, reason: "taking over a hand-made pool"}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/linker"
 )
@@ -30,75 +31,75 @@ func TestDecide(t *testing.T) {
 		name string
 		o    observation
 		step step
-		want State
+		want api.State
 	}{
-		{"what a crash left comes first", observation{publish: symlink, view: at(linker.File), repair: linker.GiveBack}, stepRecover, Starting},
+		{"what a crash left comes first", observation{publish: symlink, view: at(linker.File), repair: linker.GiveBack}, stepRecover, api.Starting},
 
-		{"gone: never ours", observation{publish: symlink, view: at(linker.Nothing)}, stepNone, Absent},
-		{"gone: never ours, absent for a moment", observation{publish: none, view: at(linker.Nothing), wait: time.Millisecond}, stepNone, Absent},
-		{"gone: removed", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, remains: true, removed: "dpkg"}, stepStandDown, Absent},
-		{"gone: removed, sidecar", observation{publish: none, view: at(linker.Nothing), had: true, remains: true, removed: "rpm"}, stepStandDown, Absent},
-		{"gone: the private link too", observation{publish: symlink, view: at(linker.Nothing, pristine), remains: true, spare: 1}, stepLead, Settling},
-		{"gone: the copies too", observation{publish: symlink, view: at(linker.Nothing, pristine), remains: true}, stepRemake, Cloning},
-		{"gone: nothing to lead to", observation{publish: symlink, view: at(linker.Nothing), remains: true}, stepStandDown, Absent},
-		{"gone: the linked copy too", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, broken: true, remains: true, spare: 1}, stepLead, Settling},
-		{"gone: for a moment", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, remains: true, wait: time.Millisecond}, stepWait, Settling},
-		{"gone: for good", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, remains: true}, stepPutBack, Settling},
-		{"gone: for good, sidecar", observation{publish: none, view: at(linker.Nothing), had: true, remains: true}, stepNone, Degraded},
+		{"gone: never ours", observation{publish: symlink, view: at(linker.Nothing)}, stepNone, api.Absent},
+		{"gone: never ours, absent for a moment", observation{publish: none, view: at(linker.Nothing), wait: time.Millisecond}, stepNone, api.Absent},
+		{"gone: removed", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, remains: true, removed: "dpkg"}, stepStandDown, api.Absent},
+		{"gone: removed, sidecar", observation{publish: none, view: at(linker.Nothing), had: true, remains: true, removed: "rpm"}, stepStandDown, api.Absent},
+		{"gone: the private link too", observation{publish: symlink, view: at(linker.Nothing, pristine), remains: true, spare: 1}, stepLead, api.Settling},
+		{"gone: the copies too", observation{publish: symlink, view: at(linker.Nothing, pristine), remains: true}, stepRemake, api.Cloning},
+		{"gone: nothing to lead to", observation{publish: symlink, view: at(linker.Nothing), remains: true}, stepStandDown, api.Absent},
+		{"gone: the linked copy too", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, broken: true, remains: true, spare: 1}, stepLead, api.Settling},
+		{"gone: for a moment", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, remains: true, wait: time.Millisecond}, stepWait, api.Settling},
+		{"gone: for good", observation{publish: symlink, view: at(linker.Nothing, pristine), had: true, remains: true}, stepPutBack, api.Settling},
+		{"gone: for good, sidecar", observation{publish: none, view: at(linker.Nothing), had: true, remains: true}, stepNone, api.Degraded},
 
-		{"ours: not as publish says", observation{publish: launcher, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true}, stepRefit, Steady},
-		{"ours: mode was changed", observation{publish: launcher, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true, fits: true, changed: true}, stepAccess, Steady},
-		{"ours: steady", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, fits: true, sameGen: true, complete: true}, stepNone, Steady},
-		{"ours: steady, the previous one kept", observation{publish: symlink, view: at(linker.Ours, pristine, previous), had: true, fits: true, sameGen: true, complete: true}, stepNone, Steady},
-		{"ours: steady without a pristine", observation{publish: symlink, view: at(linker.Ours), had: true, fits: true, complete: true}, stepNone, Steady},
-		{"ours: in a directory that others can write to", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, fits: true, sameGen: true, complete: true, exposed: never}, stepNone, Degraded},
-		{"file: in a directory that others can write to, sidecar", observation{publish: none, view: at(linker.File), had: true, known: true, complete: true, exposed: never}, stepNone, Degraded},
-		{"ours: neither pristine nor all copies", observation{publish: symlink, view: at(linker.Ours), had: true}, stepNone, Degraded},
-		{"ours: a copy is missing", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true}, stepRemake, Cloning},
-		{"ours: copies of another generation", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true}, stepRemake, Cloning},
-		{"ours: the upgrade was taken back", observation{publish: symlink, view: at(linker.Ours, pristine, previous), had: true, sameGen: true, complete: true, unwound: true}, stepUnwind, Cloning},
-		{"ours: made again by somebody", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, fits: true, sameGen: true, complete: true, unwound: true}, stepNone, Steady},
-		{"ours: put back, and removed after all", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true, removed: "dpkg"}, stepStandDown, Absent},
-		{"ours: the private link leads nowhere", observation{publish: symlink, view: at(linker.Ours, pristine), spare: 2, sameGen: true}, stepLead, Cloning},
-		{"ours: the linked copy is gone", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, broken: true, spare: 2, sameGen: true}, stepLead, Cloning},
-		{"ours: all copies are gone", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, broken: true, sameGen: true}, stepRemake, Cloning},
-		{"ours: the pristine was written to", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true, spoiled: true, spare: 1}, stepRenew, Cloning},
-		{"ours: the pristine was written to, no copy", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, spoiled: true}, stepNone, Degraded},
-		{"ours: sidecar", observation{publish: none, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true}, stepUnpublish, Starting},
+		{"ours: not as publish says", observation{publish: launcher, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true}, stepRefit, api.Steady},
+		{"ours: mode was changed", observation{publish: launcher, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true, fits: true, changed: true}, stepAccess, api.Steady},
+		{"ours: steady", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, fits: true, sameGen: true, complete: true}, stepNone, api.Steady},
+		{"ours: steady, the previous one kept", observation{publish: symlink, view: at(linker.Ours, pristine, previous), had: true, fits: true, sameGen: true, complete: true}, stepNone, api.Steady},
+		{"ours: steady without a pristine", observation{publish: symlink, view: at(linker.Ours), had: true, fits: true, complete: true}, stepNone, api.Steady},
+		{"ours: in a directory that others can write to", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, fits: true, sameGen: true, complete: true, exposed: never}, stepNone, api.Degraded},
+		{"file: in a directory that others can write to, sidecar", observation{publish: none, view: at(linker.File), had: true, known: true, complete: true, exposed: never}, stepNone, api.Degraded},
+		{"ours: neither pristine nor all copies", observation{publish: symlink, view: at(linker.Ours), had: true}, stepNone, api.Degraded},
+		{"ours: a copy is missing", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true}, stepRemake, api.Cloning},
+		{"ours: copies of another generation", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true}, stepRemake, api.Cloning},
+		{"ours: the upgrade was taken back", observation{publish: symlink, view: at(linker.Ours, pristine, previous), had: true, sameGen: true, complete: true, unwound: true}, stepUnwind, api.Cloning},
+		{"ours: made again by somebody", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, fits: true, sameGen: true, complete: true, unwound: true}, stepNone, api.Steady},
+		{"ours: put back, and removed after all", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true, removed: "dpkg"}, stepStandDown, api.Absent},
+		{"ours: the private link leads nowhere", observation{publish: symlink, view: at(linker.Ours, pristine), spare: 2, sameGen: true}, stepLead, api.Cloning},
+		{"ours: the linked copy is gone", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, broken: true, spare: 2, sameGen: true}, stepLead, api.Cloning},
+		{"ours: all copies are gone", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, broken: true, sameGen: true}, stepRemake, api.Cloning},
+		{"ours: the pristine was written to", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true, spoiled: true, spare: 1}, stepRenew, api.Cloning},
+		{"ours: the pristine was written to, no copy", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, spoiled: true}, stepNone, api.Degraded},
+		{"ours: sidecar", observation{publish: none, view: at(linker.Ours, pristine), had: true, sameGen: true, complete: true}, stepUnpublish, api.Starting},
 
-		{"ours: the pristine is gone", observation{publish: symlink, view: at(linker.Ours), had: true, complete: true, spare: 1}, stepRenew, Cloning},
-		{"ours: the private link was changed", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true, sameGen: true, fits: true, strayed: true}, stepMend, Settling},
-		{"ours: the private directory is shut", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true, sameGen: true, fits: true, shut: "has mode 0700"}, stepMend, Settling},
-		{"ours: nobody can execute it", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true, sameGen: true, fits: true, unable: never}, stepNone, Degraded},
-		{"file: nobody can execute the private link, sidecar", observation{publish: none, view: at(linker.File), had: true, known: true, complete: true, unable: never}, stepNone, Degraded},
+		{"ours: the pristine is gone", observation{publish: symlink, view: at(linker.Ours), had: true, complete: true, spare: 1}, stepRenew, api.Cloning},
+		{"ours: the private link was changed", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true, sameGen: true, fits: true, strayed: true}, stepMend, api.Settling},
+		{"ours: the private directory is shut", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true, sameGen: true, fits: true, shut: "has mode 0700"}, stepMend, api.Settling},
+		{"ours: nobody can execute it", observation{publish: symlink, view: at(linker.Ours, pristine), had: true, complete: true, sameGen: true, fits: true, unable: never}, stepNone, api.Degraded},
+		{"file: nobody can execute the private link, sidecar", observation{publish: none, view: at(linker.File), had: true, known: true, complete: true, unable: never}, stepNone, api.Degraded},
 
-		{"file: new", observation{publish: symlink, view: at(linker.File)}, stepMakeFrom, Cloning},
-		{"file: new, sidecar", observation{publish: none, view: at(linker.File)}, stepMakeFrom, Cloning},
-		{"file: cloned, not published", observation{publish: symlink, view: at(linker.File), known: true, complete: true}, stepMakeFrom, Cloning},
-		{"file: cloned, sidecar", observation{publish: none, view: at(linker.File), had: true, known: true, complete: true}, stepNone, Steady},
-		{"file: the linked copy is gone, sidecar", observation{publish: none, view: at(linker.File), had: true, broken: true, known: true, spare: 2}, stepLead, Cloning},
-		{"file: new, the linked copy is gone, sidecar", observation{publish: none, view: at(linker.File), had: true, broken: true, spare: 2}, stepLead, Cloning},
-		{"file: new, while the private link leads to it, sidecar", observation{publish: none, view: at(linker.File), spare: 2}, stepMakeFrom, Cloning},
-		{"file: known, no private link, sidecar", observation{publish: none, view: at(linker.File), known: true, spare: 2}, stepLead, Cloning},
-		{"file: a copy is missing, sidecar", observation{publish: none, view: at(linker.File), had: true, known: true}, stepMakeFrom, Cloning},
-		{"file: being written", observation{publish: symlink, view: at(linker.File), unwhole: later, wait: time.Second}, stepWait, Settling},
-		{"file: being written, sidecar", observation{publish: none, view: at(linker.File), unwhole: later, wait: time.Second, complete: true}, stepWait, Settling},
-		{"file: refused", observation{publish: symlink, view: at(linker.File), refused: never}, stepNone, Degraded},
+		{"file: new", observation{publish: symlink, view: at(linker.File)}, stepMakeFrom, api.Cloning},
+		{"file: new, sidecar", observation{publish: none, view: at(linker.File)}, stepMakeFrom, api.Cloning},
+		{"file: cloned, not published", observation{publish: symlink, view: at(linker.File), known: true, complete: true}, stepMakeFrom, api.Cloning},
+		{"file: cloned, sidecar", observation{publish: none, view: at(linker.File), had: true, known: true, complete: true}, stepNone, api.Steady},
+		{"file: the linked copy is gone, sidecar", observation{publish: none, view: at(linker.File), had: true, broken: true, known: true, spare: 2}, stepLead, api.Cloning},
+		{"file: new, the linked copy is gone, sidecar", observation{publish: none, view: at(linker.File), had: true, broken: true, spare: 2}, stepLead, api.Cloning},
+		{"file: new, while the private link leads to it, sidecar", observation{publish: none, view: at(linker.File), spare: 2}, stepMakeFrom, api.Cloning},
+		{"file: known, no private link, sidecar", observation{publish: none, view: at(linker.File), known: true, spare: 2}, stepLead, api.Cloning},
+		{"file: a copy is missing, sidecar", observation{publish: none, view: at(linker.File), had: true, known: true}, stepMakeFrom, api.Cloning},
+		{"file: being written", observation{publish: symlink, view: at(linker.File), unwhole: later, wait: time.Second}, stepWait, api.Settling},
+		{"file: being written, sidecar", observation{publish: none, view: at(linker.File), unwhole: later, wait: time.Second, complete: true}, stepWait, api.Settling},
+		{"file: refused", observation{publish: symlink, view: at(linker.File), refused: never}, stepNone, api.Degraded},
 
-		{"link to a copy: not ours", observation{publish: symlink, view: at(linker.PoolLink)}, stepNone, Degraded},
-		{"link to a copy: to be taken over", observation{publish: symlink, view: at(linker.PoolLink), takeOver: true}, stepTakeOver, Cloning},
-		{"link to a copy: to be taken over, refused", observation{publish: symlink, view: at(linker.PoolLink), takeOver: true, refused: never}, stepNone, Degraded},
-		{"link to a copy: to be taken over, being written", observation{publish: symlink, view: at(linker.PoolLink), takeOver: true, unwhole: later, wait: time.Second}, stepWait, Settling},
-		{"link to a copy: taking over was interrupted", observation{publish: symlink, view: at(linker.PoolLink, pristine), remains: true}, stepTakeOver, Cloning},
-		{"link to a copy: made by cron", observation{publish: symlink, view: at(linker.PoolLink, pristine), had: true, remains: true}, stepReclaim, Steady},
-		{"link to a copy: made by cron, no private link", observation{publish: symlink, view: at(linker.PoolLink, pristine), spare: 1, remains: true}, stepLead, Cloning},
-		{"link to a copy: sidecar", observation{publish: none, view: at(linker.PoolLink), takeOver: true}, stepNone, Degraded},
-		{"link to a copy: made by cron, the linked copy gone", observation{publish: symlink, view: at(linker.PoolLink, pristine), had: true, broken: true, spare: 1, remains: true}, stepLead, Cloning},
-		{"link to a copy: sidecar with a pristine", observation{publish: none, view: at(linker.PoolLink, pristine), had: true}, stepNone, Degraded},
+		{"link to a copy: not ours", observation{publish: symlink, view: at(linker.PoolLink)}, stepNone, api.Degraded},
+		{"link to a copy: to be taken over", observation{publish: symlink, view: at(linker.PoolLink), takeOver: true}, stepTakeOver, api.Cloning},
+		{"link to a copy: to be taken over, refused", observation{publish: symlink, view: at(linker.PoolLink), takeOver: true, refused: never}, stepNone, api.Degraded},
+		{"link to a copy: to be taken over, being written", observation{publish: symlink, view: at(linker.PoolLink), takeOver: true, unwhole: later, wait: time.Second}, stepWait, api.Settling},
+		{"link to a copy: taking over was interrupted", observation{publish: symlink, view: at(linker.PoolLink, pristine), remains: true}, stepTakeOver, api.Cloning},
+		{"link to a copy: made by cron", observation{publish: symlink, view: at(linker.PoolLink, pristine), had: true, remains: true}, stepReclaim, api.Steady},
+		{"link to a copy: made by cron, no private link", observation{publish: symlink, view: at(linker.PoolLink, pristine), spare: 1, remains: true}, stepLead, api.Cloning},
+		{"link to a copy: sidecar", observation{publish: none, view: at(linker.PoolLink), takeOver: true}, stepNone, api.Degraded},
+		{"link to a copy: made by cron, the linked copy gone", observation{publish: symlink, view: at(linker.PoolLink, pristine), had: true, broken: true, spare: 1, remains: true}, stepLead, api.Cloning},
+		{"link to a copy: sidecar with a pristine", observation{publish: none, view: at(linker.PoolLink, pristine), had: true}, stepNone, api.Degraded},
 
-		{"link elsewhere", observation{publish: symlink, view: at(linker.OtherLink)}, stepNone, Degraded},
-		{"link elsewhere, sidecar", observation{publish: none, view: at(linker.OtherLink, pristine), had: true}, stepNone, Degraded},
-		{"no file", observation{publish: symlink, view: at(linker.Other)}, stepNone, Degraded},
+		{"link elsewhere", observation{publish: symlink, view: at(linker.OtherLink)}, stepNone, api.Degraded},
+		{"link elsewhere, sidecar", observation{publish: none, view: at(linker.OtherLink, pristine), had: true}, stepNone, api.Degraded},
+		{"no file", observation{publish: symlink, view: at(linker.Other)}, stepNone, api.Degraded},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got := decide(row.o)
@@ -185,15 +186,15 @@ func rule(o observation, d decision) string {
 	switch {
 	case d.state == "":
 		return "no state"
-	case d.state != Steady && d.reason == "":
+	case d.state != api.Steady && d.reason == "":
 		return "no reason"
-	case d.state == Degraded && d.step != stepNone:
+	case d.state == api.Degraded && d.step != stepNone:
 		return "degraded, and something is done"
 	case o.strayed && d.step != stepMend && o.repair == linker.RepairNone:
 		return "the private link stays as somebody has made it"
-	case o.unable != nil && d.step == stepNone && d.state == Steady:
+	case o.unable != nil && d.step == stepNone && d.state == api.Steady:
 		return "steady, and it does not execute"
-	case d.state == Steady && kind != linker.Ours && kind != linker.File && d.step != stepReclaim:
+	case d.state == api.Steady && kind != linker.Ours && kind != linker.File && d.step != stepReclaim:
 		return "steady, but path leads to nothing of ours"
 	case d.step == stepWait && d.again <= 0:
 		return "it waits for no time"

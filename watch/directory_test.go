@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/internal/standin"
 	"relinkd/linker"
@@ -19,12 +20,12 @@ func TestDirectoryMissing(t *testing.T) {
 	s := newSite(t)
 	must(t, os.Remove(s.dir))
 	d := s.start()
-	if st := d.target(); st.State != Absent || st.Reason == "" {
+	if st := d.target(); st.State != api.Absent || st.Reason == "" {
 		t.Errorf("without a directory: %+v", st)
 	}
 	must(t, os.Mkdir(s.dir, 0o755))
-	d.waitFor("the directory is there, with nothing in it", func(st TargetStatus) bool {
-		return st.State == Absent && st.Reason == "nothing is installed at path"
+	d.waitFor("the directory is there, with nothing in it", func(st api.TargetStatus) bool {
+		return st.State == api.Absent && st.Reason == "nothing is installed at path"
 	})
 	s.install("1")
 	d.steady("1")
@@ -56,7 +57,7 @@ func TestDirectoryMadeAgain(t *testing.T) {
 			d := s.start()
 			d.steady("1")
 			way.do(s)
-			d.waitFor("absent", func(st TargetStatus) bool { return st.State == Absent })
+			d.waitFor("absent", func(st api.TargetStatus) bool { return st.State == api.Absent })
 			s.install("2")
 			d.steady("2")
 			s.install("3") // the new directory is watched
@@ -74,8 +75,8 @@ func TestPrivateDirectoryRemoved(t *testing.T) {
 	d.steady("1")
 	eventually(t, "the private directory is deleted", func() bool { return os.RemoveAll(s.private("")) == nil })
 	eventually(t, "path executes", func() bool { return ask(t, request{Op: "run", Args: []string{s.path}}).Error == "" })
-	d.waitFor("the status tells", func(st TargetStatus) bool {
-		return st.State == Steady && len(st.Copies) == 3 && strings.Contains(st.Reason, "the pristine was removed by somebody")
+	d.waitFor("the status tells", func(st api.TargetStatus) bool {
+		return st.State == api.Steady && len(st.Copies) == 3 && strings.Contains(st.Reason, "the pristine was removed by somebody")
 	})
 	_, err := d.Restore(t.Context(), name, false)
 	must(t, err)
@@ -144,8 +145,8 @@ func TestTwoTargets(t *testing.T) {
 	d := s.start()
 	both := func() {
 		t.Helper()
-		d.waitFor("imapd is steady", func(st TargetStatus) bool { return st.State == Steady })
-		d.waitForTarget("pop3d", "pop3d is steady", func(st TargetStatus) bool { return st.State == Steady })
+		d.waitFor("imapd is steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
+		d.waitForTarget("pop3d", "pop3d is steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 	}
 	both()
 	end := execLoop(t, pop3d.Path)
@@ -155,11 +156,11 @@ func TestTwoTargets(t *testing.T) {
 		t.Errorf("warnings: %q", r.Warnings)
 	}
 	must(t, standin.Write(pop3d.Path, "pop 2"))
-	d.waitForTarget("pop3d", "pop3d goes on", func(st TargetStatus) bool {
-		return st.State == Steady && st.Generation.SHA256 == sha("pop 2")
+	d.waitForTarget("pop3d", "pop3d goes on", func(st api.TargetStatus) bool {
+		return st.State == api.Steady && st.Generation.SHA256 == sha("pop 2")
 	})
 	s.holds(s.path, "1")
-	if st := d.target(); st.State != Released {
+	if st := d.target(); st.State != api.Released {
 		t.Errorf("imapd is %s", st.State)
 	}
 	// The other way round, and the private directory made anew between the two.
@@ -176,7 +177,7 @@ func TestTwoTargets(t *testing.T) {
 	both()
 	s.install("2")
 	must(t, standin.Write(pop3d.Path, "pop 3"))
-	d.waitFor("both are upgraded", func(st TargetStatus) bool {
+	d.waitFor("both are upgraded", func(st api.TargetStatus) bool {
 		return st.Generation.SHA256 == sha("2") && d.targetOf("pop3d").Generation.SHA256 == sha("pop 3")
 	})
 	both()

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/internal/fstest"
 )
 
@@ -184,7 +185,7 @@ func TestMendReadsNoOther(t *testing.T) {
 	must(t, err)
 	must(t, os.Remove(s.copy(3)))
 	eventually(t, "copy 3 is cloned again", func() bool { return !lstat(t, s.copy(3)).ID.IsZero() })
-	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady && len(st.Copies) == 3 })
+	d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady && len(st.Copies) == 3 })
 	var buf [4096]byte
 	if n, err := unix.Read(fd, buf[:]); err != unix.EAGAIN {
 		t.Errorf("copy 2 was read: %d bytes of events, %v", n, err)
@@ -213,8 +214,8 @@ func TestChangedWhileAnotherIsMended(t *testing.T) {
 	s.calls.on("clone: copy", nil)
 	changed := lstat(t, s.copy(2)).ID
 	must(t, unix.Setxattr(s.copy(2), "user.somebody", []byte("was here"), 0))
-	d.waitFor("copy 2 is not trusted", func(st TargetStatus) bool {
-		return slices.ContainsFunc(st.Copies, func(c CopyStatus) bool { return c.Number == 2 && !c.Verified })
+	d.waitFor("copy 2 is not trusted", func(st api.TargetStatus) bool {
+		return slices.ContainsFunc(st.Copies, func(c api.CopyStatus) bool { return c.Number == 2 && !c.Verified })
 	})
 	close(goOn)
 	eventually(t, "copy 2 is cloned again", func() bool {

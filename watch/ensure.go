@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -50,7 +51,7 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 		d := decide(o)
 		t.become(d.state, d.reason)
 		t.awaits = d.awaits
-		if d.state == Absent && d.step == stepNone {
+		if d.state == api.Absent && d.step == stepNone {
 			if err := t.sweep(); err != nil {
 				return t.giveUp(err)
 			}
@@ -133,7 +134,7 @@ func (t *target) giveUp(err error) time.Duration {
 		return time.Millisecond
 	}
 	if isAbsent(err) {
-		t.become(Absent, err.Error())
+		t.become(api.Absent, err.Error())
 		t.cancelWork()
 		t.unload()
 		return 0
@@ -146,11 +147,11 @@ func (t *target) giveUp(err error) time.Duration {
 }
 
 // become notes where the target is now, and tells of what is wrong with it when that is news.
-func (t *target) become(state State, reason string) {
+func (t *target) become(state api.State, reason string) {
 	if t.status == state && t.reason == reason {
 		return
 	}
-	if state == Degraded && t.reason != reason {
+	if state == api.Degraded && t.reason != reason {
 		t.wrong(zerolog.ErrorLevel, reason, "degraded")
 	}
 	t.status, t.reason = state, reason
@@ -159,10 +160,10 @@ func (t *target) become(state State, reason string) {
 // becomeReleased says how to begin, unless what stands at path is nothing that relinkd could begin with.
 func (t *target) becomeReleased() {
 	if t.awaits = !isScript(t.cfg.Path); !t.awaits {
-		t.become(Released, "not managed, and path is a script: relinkd manages programs only")
+		t.become(api.Released, "not managed, and path is a script: relinkd manages programs only")
 		return
 	}
-	t.become(Released, fmt.Sprintf("not managed: to begin, say relinkd manage %s", t.name))
+	t.become(api.Released, fmt.Sprintf("not managed: to begin, say relinkd manage %s", t.name))
 }
 
 // isScript reports whether path is a script, as a wrapper around the program is.
@@ -327,7 +328,7 @@ func (t *target) act(ctx context.Context, d decision, o observation) error {
 
 // unpublish puts the packaged file back at path, which this way of publishing leaves alone.
 func (t *target) unpublish() error {
-	var r Report
+	var r api.Report
 	made, err := t.prepareRestore(&r)
 	if err == nil {
 		_, err = t.link.Restore()
@@ -385,13 +386,13 @@ func (t *target) spare() int {
 func (t *target) rest(now time.Time, d decision, o observation) {
 	if t.job != nil && !t.job.grow {
 		t.superviseJob(o)
-		t.status = Cloning
+		t.status = api.Cloning
 		if t.cfg.Publish == config.PublishNone && t.current == 0 {
-			t.status = Bypassed
+			t.status = api.Bypassed
 		}
 		return
 	}
-	if d.state == Steady {
+	if d.state == api.Steady {
 		t.reason = t.notice
 		if t.reason == "" {
 			t.reason = t.passedNotice()

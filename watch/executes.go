@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -132,7 +133,7 @@ func (t *target) tellExecutes(now time.Time) time.Duration {
 	if !t.active {
 		return 0
 	}
-	if t.exec.ok || t.status == Released || t.status == Absent {
+	if t.exec.ok || t.status == api.Released || t.status == api.Absent {
 		if t.exec.told && t.exec.ok {
 			t.did(repair("executes", ""), "%s executes again, after %s", t.executed(), now.Sub(t.exec.since).Round(time.Millisecond))
 		}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/internal/faults"
 )
@@ -16,7 +17,7 @@ import (
 func (d *daemon) unable(reason string) {
 	d.s.t.Helper()
 	d.degraded(reason)
-	st := d.waitFor("it does not execute: "+reason, func(st TargetStatus) bool {
+	st := d.waitFor("it does not execute: "+reason, func(st api.TargetStatus) bool {
 		return !st.Executes && strings.Contains(st.ExecutesReason, reason)
 	})
 	if !st.Unable() {
@@ -35,7 +36,7 @@ func (d *daemon) unable(reason string) {
 // able waits until all is well again.
 func (d *daemon) able(version string) {
 	d.s.t.Helper()
-	d.waitFor("it executes", func(st TargetStatus) bool { return st.Executes && st.ExecutesReason == "" })
+	d.waitFor("it executes", func(st api.TargetStatus) bool { return st.Executes && st.ExecutesReason == "" })
 	d.steady(version)
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/internal/standin"
@@ -177,17 +178,17 @@ func (v verb) ask(ctx context.Context, w *Watcher) error {
 }
 
 // shownTarget is the status of the target NAME.
-func shownTarget(w *Watcher) TargetStatus {
+func shownTarget(w *Watcher) api.TargetStatus {
 	st, err := w.Status(context.Background())
 	if err != nil || len(st.Targets) == 0 {
-		return TargetStatus{}
+		return api.TargetStatus{}
 	}
 	return st.Targets[0]
 }
 
 // rests reports whether a target is where it stays until something happens.
-func rests(st TargetStatus) bool {
-	return st.State != Starting && st.State != Settling && st.State != Cloning && st.State != ""
+func rests(st api.TargetStatus) bool {
+	return st.State != api.Starting && st.State != api.Settling && st.State != api.Cloning && st.State != ""
 }
 
 // The environment of a victim, beside that of a daemon.

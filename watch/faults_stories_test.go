@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/pool"
@@ -24,8 +25,8 @@ type story struct {
 	reload  func(*config.Target) // what the verb "reload" reads
 	world   func(r *rehearsal)   // what happens once the daemon rests
 	absent  bool                 // path, or the link, may be missing or broken by others meanwhile
-	done    func(s *site, st TargetStatus) bool
-	tick    func(s *site, st TargetStatus) // what an administrator does while there is something to mend
+	done    func(s *site, st api.TargetStatus) bool
+	tick    func(s *site, st api.TargetStatus) // what an administrator does while there is something to mend
 	check   func(s *site)
 	drops   bool // the upgrade becomes final at last
 	anyEnd  bool // a pristine need not be left, nor all be of the usual form
@@ -100,9 +101,9 @@ func removesPath(r *rehearsal) { must(r.t, os.Remove(r.path)) }
 func (s *site) copyIs(n int, version string) bool { return holdsVersion(s.copy(n), version) }
 
 // movedAway takes the foreign file out of a copy's place when the daemon has gone on with another number.
-func movedAway(n int) func(*site, TargetStatus) {
-	return func(s *site, st TargetStatus) {
-		if st.State == Steady && s.copyIs(n, "theirs") {
+func movedAway(n int) func(*site, api.TargetStatus) {
+	return func(s *site, st api.TargetStatus) {
+		if st.State == api.Steady && s.copyIs(n, "theirs") {
 			must(s.t, os.Rename(s.copy(n), filepath.Join(filepath.Dir(s.dir), "moved away")))
 		}
 	}
@@ -168,9 +169,9 @@ func publishStories() []story {
 		{name: "upgrade, the file goes", publish: waysOurs, world: upgrades, absent: true, script: racing(
 			race{"publish: exchange", 1, "remove path", "2"},
 			installs("publish: unlink", 1, "3"),
-		), tick: func(s *site, st TargetStatus) {
+		), tick: func(s *site, st api.TargetStatus) {
 			// Whoever has removed it and was to install the next one is killed with the daemon.
-			if st.State == Steady && st.Generation.SHA256 != sha("3") && (s.published(config.PublishSymlink) || s.published(config.PublishLauncher)) {
+			if st.State == api.Steady && st.Generation.SHA256 != sha("3") && (s.published(config.PublishSymlink) || s.published(config.PublishLauncher)) {
 				r := race{Do: "install", Arg: "3"}
 				must(s.t, (&scenery{Path: s.path}).perform(r))
 			}
@@ -287,17 +288,17 @@ func copyStories() []story {
 	return []story{
 		{name: "growth", edit: func(c *config.Target) { c.Copies, c.MaxCopies, c.Threshold, c.RotateAt = 1, 2, 2, 0.5 },
 			world: func(r *rehearsal) { hold(r.t, r.executed()) },
-			done:  func(_ *site, st TargetStatus) bool { return len(st.Copies) == 2 && st.Current == "imapd_002" }},
+			done:  func(_ *site, st api.TargetStatus) bool { return len(st.Copies) == 2 && st.Current == "imapd_002" }},
 		{name: "fewer copies", edit: func(c *config.Target) { c.Copies, c.MaxCopies = 5, 5 },
 			reload: func(c *config.Target) { c.Copies, c.MaxCopies = 2, 2 }, script: asking(verb{"rotate", "2"}, verb{"reload", ""}),
-			done: func(_ *site, st TargetStatus) bool { return len(st.Copies) == 2 }},
+			done: func(_ *site, st api.TargetStatus) bool { return len(st.Copies) == 2 }},
 		{name: "rotation", script: asking(verb{"rotate", "2"}, verb{"rotate", "3"})},
 		{name: "reclone", script: asking(verb{"reclone", ""})},
 		{name: "drift", world: func(r *rehearsal) { command(r.t, "cp", r.file("x"), r.copy(2)) },
-			done:  func(s *site, _ TargetStatus) bool { return !lstat(s.t, s.private("imapd_002.drifted")).ID.IsZero() },
+			done:  func(s *site, _ api.TargetStatus) bool { return !lstat(s.t, s.private("imapd_002.drifted")).ID.IsZero() },
 			check: func(s *site) { s.holds(s.private("imapd_002.drifted"), "x") }},
 		{name: "drift of the linked copy", absent: true, world: func(r *rehearsal) { command(r.t, "cp", r.file("x"), r.privateLink()) },
-			done:  func(s *site, _ TargetStatus) bool { return !lstat(s.t, s.private("imapd_001.drifted")).ID.IsZero() },
+			done:  func(s *site, _ api.TargetStatus) bool { return !lstat(s.t, s.private("imapd_001.drifted")).ID.IsZero() },
 			check: func(s *site) { s.holds(s.private("imapd_001.drifted"), "x") }},
 		{name: "the pristine is written to", publish: waysOurs, setup: func(s *site) { command(s.t, "cp", s.file("x"), s.pristine()) },
 			check: func(s *site) { s.holds(s.private(name+".pristine.drifted"), "x") }},
@@ -306,10 +307,10 @@ func copyStories() []story {
 			must(r.t, os.Remove(r.copy(3)))
 		}},
 		{name: "mode through path", publish: waysOurs, world: func(r *rehearsal) { must(r.t, os.Chmod(r.path, 0o751)) },
-			done: func(s *site, _ TargetStatus) bool { return lstat(s.t, s.copy(3)).Perm() == 0o751 }},
+			done: func(s *site, _ api.TargetStatus) bool { return lstat(s.t, s.copy(3)).Perm() == 0o751 }},
 		{name: "mode of the packaged file", publish: onlyOther,
 			world: func(r *rehearsal) { must(r.t, os.Chmod(r.path, 0o751)) },
-			done:  func(s *site, _ TargetStatus) bool { return lstat(s.t, s.copy(1)).Perm() == 0o751 }},
+			done:  func(s *site, _ api.TargetStatus) bool { return lstat(s.t, s.copy(1)).Perm() == 0o751 }},
 	}
 }
 

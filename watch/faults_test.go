@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/internal/faults"
@@ -113,7 +114,7 @@ func newRehearsal(t *testing.T, c trial) *rehearsal {
 	}
 	if !c.cold {
 		d := s.start()
-		d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+		d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 		d.stop()
 	}
 	if c.setup != nil {
@@ -177,7 +178,7 @@ func (r *rehearsal) until(what string, cond func() bool) {
 }
 
 // resting reports whether the daemon rests, where that can be known.
-func (r *rehearsal) resting() bool { return r.d == nil || shownTarget(r.d.Watcher).State == Steady }
+func (r *rehearsal) resting() bool { return r.d == nil || shownTarget(r.d.Watcher).State == api.Steady }
 
 func (r *rehearsal) knowsPackage() {
 	r.t.Helper()
@@ -323,7 +324,7 @@ func (r *rehearsal) ends() {
 
 // rest waits until all is well, and stops the daemon. One that has asked for a new start by then, which a
 // status does not tell, gets it.
-func (r *rehearsal) rest() (st TargetStatus, well bool) {
+func (r *rehearsal) rest() (st api.TargetStatus, well bool) {
 	r.t.Helper()
 	seen := func() bool {
 		st = shownTarget(r.d.Watcher)
@@ -362,11 +363,11 @@ func (r *rehearsal) rest() (st TargetStatus, well bool) {
 // well reports whether the version installed last is in force and nothing else is left, as inForce
 // checks at the end; a status that does not yet tell of what has just happened is told by what
 // stands on disk.
-func (r *rehearsal) well(st TargetStatus) bool {
+func (r *rehearsal) well(st api.TargetStatus) bool {
 	version := r.noted(newestName)
 	cfg, _ := r.load()
 	publish := cfg.Targets[0].Publish
-	if st.State != Steady || st.Generation.SHA256 != sha(version) || st.Publish != string(publish) {
+	if st.State != api.Steady || st.Generation.SHA256 != sha(version) || st.Publish != string(publish) {
 		return false
 	}
 	source := r.path
@@ -491,7 +492,7 @@ func (r *rehearsal) victim() {
 	stuck := time.Now()
 	if !within(deadline, func() bool {
 		if r.tick != nil && time.Since(stuck) > time.Second { // by then it has told of what is to be mended
-			r.tick(r.site, TargetStatus{State: Degraded})
+			r.tick(r.site, api.TargetStatus{State: api.Degraded})
 		}
 		return r.gone()
 	}) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/internal/standin"
 )
@@ -16,10 +17,10 @@ func TestRestoreNamesWhatItLeaves(t *testing.T) {
 	s := newSite(t)
 	s.install("1")
 	d := s.start()
-	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+	d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 	must(t, standin.Write(s.copy(2), "other"))
 	must(t, standin.Write(s.copy(7), "other"))
-	d.waitFor("a look at copy 2", func(st TargetStatus) bool { return strings.Contains(st.Reason, "imapd_002") })
+	d.waitFor("a look at copy 2", func(st api.TargetStatus) bool { return strings.Contains(st.Reason, "imapd_002") })
 	must(t, standin.Write(s.private(name+".generation-0"), "other"))
 	r, err := d.Restore(context.Background(), name, false)
 	must(t, err)
@@ -55,9 +56,9 @@ func TestAdoptIsTold(t *testing.T) {
 			s := newSite(t, func(t *config.Target) { t.Publish = publish })
 			s.install("1")
 			d := s.start()
-			d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+			d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 			must(t, os.Chmod(s.dir, 0o700))
-			d.waitFor("degraded", func(st TargetStatus) bool { return st.State == Degraded })
+			d.waitFor("degraded", func(st api.TargetStatus) bool { return st.State == api.Degraded })
 			r, err := d.Adopt(context.Background(), name, s.file("2"))
 			if err != nil || len(r.Warnings) == 0 {
 				t.Fatalf("adopt: %v, %+v", err, r)

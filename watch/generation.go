@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -155,7 +156,7 @@ func (t *target) haveCopies(j *job, src *pool.Source, staged *pool.Staged, err e
 	if err != nil {
 		return err
 	}
-	t.measures.cloned(j)
+	cloned(&t.measures, j)
 	if err := t.mayCommit(j, src); err != nil {
 		return errors.Join(err, staged.Discard())
 	}
@@ -301,7 +302,7 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 	if t.link.NoExchange() && !t.exchange {
 		t.exchange = true
 		t.notice = "this file system cannot exchange two names in one step: a file put at path in the very instant of a change could be lost"
-		t.warn(Event{Kind: EventState, Reason: "no exchange"}, "%s: %s", t.dirPath(), t.notice)
+		t.warn(api.Event{Kind: api.EventState, Reason: "no exchange"}, "%s: %s", t.dirPath(), t.notice)
 	}
 	if fresh || t.since.IsZero() {
 		t.since = time.Now()
@@ -313,9 +314,9 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 	t.lastCheck = time.Now()
 	e := repair("copies made again", "")
 	if fresh {
-		e = Event{Kind: EventUpgrade, To: ShortHash(src.SHA256())}
+		e = api.Event{Kind: api.EventUpgrade, To: api.ShortHash(src.SHA256())}
 		if before != nil {
-			e.From = ShortHash(before.SHA256())
+			e.From = api.ShortHash(before.SHA256())
 		}
 	}
 	e.Seconds = time.Since(j.began).Seconds()
@@ -428,7 +429,7 @@ func (t *target) bypass() {
 		return
 	}
 	t.current = 0
-	t.did(Event{Kind: EventUpgrade, Reason: "bypassed"}, "%s leads to the packaged file until the copies are made", t.link.PrivateLink())
+	t.did(api.Event{Kind: api.EventUpgrade, Reason: "bypassed"}, "%s leads to the packaged file until the copies are made", t.link.PrivateLink())
 }
 
 // point moves the private link without counting it as a rotation. Where an administrator names it, it

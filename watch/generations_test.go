@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/internal/faults"
@@ -67,13 +68,13 @@ func TestGoBack(t *testing.T) {
 			}
 			ctx := t.Context()
 			for hash, why := range map[string]string{"x": "begins with", sha("1"): "begins with", "": "give more digits"} {
-				if _, err := d.AdoptGeneration(ctx, name, hash); publish != config.PublishNone && (!errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), why)) {
+				if _, err := d.AdoptGeneration(ctx, name, hash); publish != config.PublishNone && (!errors.Is(err, api.ErrRefused) || !strings.Contains(err.Error(), why)) {
 					t.Errorf("adopt generation %q: %v", hash, err)
 				}
 			}
 			r, err := d.AdoptGeneration(ctx, name, sha("2")[:12])
 			if publish == config.PublishNone {
-				if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "install") {
+				if !errors.Is(err, api.ErrRefused) || !strings.Contains(err.Error(), "install") {
 					t.Errorf("adopt where path is the package manager's: %v", err)
 				}
 			} else {
@@ -86,7 +87,7 @@ func TestGoBack(t *testing.T) {
 			}
 			r, err = d.Restore(ctx, name, true)
 			must(t, err)
-			said(t, r.Done, "removed the earlier generation "+ShortHash(sha("3")))
+			said(t, r.Done, "removed the earlier generation "+api.ShortHash(sha("3")))
 			if names := s.names(s.dir); !slices.Equal(names, []string{name}) {
 				t.Errorf("restored, and there are %q", names)
 			}
@@ -120,7 +121,7 @@ func adoptFails(t *testing.T, ops []string) {
 			file := s.file("2")
 			s.calls.on(fsys.Op(op), func(string) error { return unix.EIO })
 			_, err := d.Adopt(t.Context(), name, file)
-			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "input/output error") {
+			if !errors.Is(err, api.ErrRefused) || !strings.Contains(err.Error(), "input/output error") {
 				t.Errorf("adopt: %v", err)
 			}
 			s.calls.on(fsys.Op(op), nil)

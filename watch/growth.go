@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/pool"
 )
@@ -106,7 +107,7 @@ func (t *target) grown(j *job, copies []pool.Copy) {
 	for _, c := range copies {
 		t.wanted = max(t.wanted, t.rank(c.Number))
 		t.measures.Grown++
-		t.did(Event{Kind: EventGrowth, To: pool.CopyName(t.base(), c.Number), Seconds: time.Since(j.began).Seconds()}, "grew the pool to %d copies", t.wanted)
+		t.did(api.Event{Kind: api.EventGrowth, To: pool.CopyName(t.base(), c.Number), Seconds: time.Since(j.began).Seconds()}, "grew the pool to %d copies", t.wanted)
 	}
 }
 

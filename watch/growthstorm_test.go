@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 )
 
@@ -55,21 +56,21 @@ func TestGrowthStorm(t *testing.T) {
 			s.install("1")
 			niced(t)
 			d := s.start()
-			d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+			d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 			needNetlink(t, d)
-			began := d.waitFor("promised", func(st TargetStatus) bool { return st.ThresholdPromised })
+			began := d.waitFor("promised", func(st api.TargetStatus) bool { return st.ThresholdPromised })
 			executed := s.path
 			if c.publish == config.PublishNone {
 				executed = s.privateLink()
 			}
 			l := startLoad(t, load{Path: executed, For: 2 * time.Minute, Rate: c.rate, Total: c.total, Burst: c.burst})
 			if c.upgrade {
-				d.waitFor("half of them run", func(st TargetStatus) bool { return st.Processes >= c.total/2 })
+				d.waitFor("half of them run", func(st api.TargetStatus) bool { return st.Processes >= c.total/2 })
 				s.install("2")
 			}
 			started := l.wait().Spawns
-			end := d.waitFor("all are counted", func(st TargetStatus) bool {
-				return st.Processes+st.StaleProcesses+st.SourceProcesses == started && st.State == Steady
+			end := d.waitFor("all are counted", func(st api.TargetStatus) bool {
+				return st.Processes+st.StaleProcesses+st.SourceProcesses == started && st.State == api.Steady
 			})
 			most, on := 0, ""
 			for name, n := range countByHand(t, s) { // nothing has ended: it is as much as there ever was

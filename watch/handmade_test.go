@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/pool"
 )
 
@@ -46,7 +47,7 @@ func TestHandMadePool(t *testing.T) {
 	said(t, r.Done, "took imapd_002")
 	said(t, r.Done, "verified the hand-made copies")
 	said(t, r.Warnings, "imapd_003 differs from the source")
-	st := d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+	st := d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 	end()
 	s.holds(s.private("imapd_003.drifted"), "other")
 	for _, c := range st.Copies {
@@ -59,7 +60,7 @@ func TestHandMadePool(t *testing.T) {
 	eventually(t, "the copy that is not asked for goes", func() bool { return lstat(t, s.copy(4)).ID.IsZero() })
 	d.stop()
 	d = s.start()
-	d.waitFor("steady after a new start", func(st TargetStatus) bool { return st.State == Steady && len(st.Copies) == 3 })
+	d.waitFor("steady after a new start", func(st api.TargetStatus) bool { return st.State == api.Steady && len(st.Copies) == 3 })
 }
 
 // A taking over that fails half way goes on when it can, with the source that it had taken.
@@ -73,7 +74,7 @@ func TestHandMadePoolInterrupted(t *testing.T) {
 			d.degraded("a hand-made pool")
 			s.calls.on("clone: create", func(string) error { return unix.ENOSPC })
 			end := execLoop(t, s.path)
-			if _, err := d.Manage(context.Background(), name); !errors.Is(err, ErrRefused) {
+			if _, err := d.Manage(context.Background(), name); !errors.Is(err, api.ErrRefused) {
 				t.Errorf("manage with a full disk: %v", err)
 			}
 			if restarted {
@@ -99,8 +100,8 @@ func TestCronJobGoesOn(t *testing.T) {
 	end := execLoop(t, s.path)
 	for times := range 2 {
 		s.linkTo(3)
-		d.waitFor("the status tells", func(st TargetStatus) bool {
-			return st.State == Steady && strings.Contains(st.Reason, fmt.Sprintf("somebody linked path to imapd_003, %d times so far", times+1))
+		d.waitFor("the status tells", func(st api.TargetStatus) bool {
+			return st.State == api.Steady && strings.Contains(st.Reason, fmt.Sprintf("somebody linked path to imapd_003, %d times so far", times+1))
 		})
 	}
 	end()
@@ -122,7 +123,7 @@ func TestLinkElsewhere(t *testing.T) {
 	before := tree(t, s.dir)
 	d := s.start()
 	d.degraded("path is a symbolic link to /bin/true")
-	if _, err := d.Manage(context.Background(), name); !errors.Is(err, ErrRefused) {
+	if _, err := d.Manage(context.Background(), name); !errors.Is(err, api.ErrRefused) {
 		t.Errorf("manage: %v", err)
 	}
 	unchanged(t, s.dir, before)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"relinkd/api"
 	"relinkd/watch/proctable"
 )
 
@@ -31,14 +32,14 @@ type diary struct{ rotations, others ring }
 
 // ring is the last events of a kind, in the order of their IDs.
 type ring struct {
-	events []Event
+	events []api.Event
 	next   int // the oldest one, where there are as many as are kept
 }
 
 func newHistory() *history { return &history{targets: map[string]*diary{}} }
 
 // add keeps e, and gives it its ID and, unless it has one, its time.
-func (h *history) add(e Event) Event {
+func (h *history) add(e api.Event) api.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last++
@@ -51,7 +52,7 @@ func (h *history) add(e Event) Event {
 		d = new(diary)
 		h.targets[e.Target] = d
 	}
-	if e.Kind == EventRotation {
+	if e.Kind == api.EventRotation {
 		d.rotations.add(e)
 	} else {
 		d.others.add(e)
@@ -63,7 +64,7 @@ func (h *history) add(e Event) Event {
 	return e
 }
 
-func (r *ring) add(e Event) {
+func (r *ring) add(e api.Event) {
 	if len(r.events) < kept {
 		r.events = append(r.events, e)
 		return
@@ -73,7 +74,7 @@ func (r *ring) add(e Event) {
 }
 
 // after appends to found those of r that came after the event with that ID.
-func (r *ring) after(id uint64, found []Event) []Event {
+func (r *ring) after(id uint64, found []api.Event) []api.Event {
 	for i := range r.events {
 		if e := &r.events[(r.next+i)%len(r.events)]; e.ID > id {
 			found = append(found, *e)
@@ -92,7 +93,7 @@ func (h *history) knows(target string) bool {
 // after is what is kept of a target, or of all and the daemon itself for "", since the event with the
 // ID after, in the order of IDs. An ID that was never given is of another daemon's: everything is since.
 // The channel is closed when there is more.
-func (h *history) after(target string, after uint64) ([]Event, <-chan struct{}) {
+func (h *history) after(target string, after uint64) ([]api.Event, <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.news == nil {
@@ -101,19 +102,19 @@ func (h *history) after(target string, after uint64) ([]Event, <-chan struct{}) 
 	if after > h.last {
 		after = 0
 	}
-	found := []Event{}
+	found := []api.Event{}
 	for name, d := range h.targets {
 		if target == "" || name == target {
 			found = d.others.after(after, d.rotations.after(after, found))
 		}
 	}
-	slices.SortFunc(found, func(a, b Event) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(found, func(a, b api.Event) int { return cmp.Compare(a.ID, b.ID) })
 	return found, h.news
 }
 
 // Events is what is kept of a target, or of all and the daemon itself for "", since the event with the
 // ID after, in the order of IDs; 0 is for all that is kept, and so is an ID that this daemon never gave.
-func (w *Watcher) Events(_ context.Context, target string, after uint64) ([]Event, error) {
+func (w *Watcher) Events(_ context.Context, target string, after uint64) ([]api.Event, error) {
 	if err := w.hasEvents(target); err != nil {
 		return nil, err
 	}
@@ -124,7 +125,7 @@ func (w *Watcher) Events(_ context.Context, target string, after uint64) ([]Even
 // Follow calls tell with what Events returns and then with each further event, one after the other,
 // until ctx ends, which is no error, or tell returns one, which is Follow's. A tell that takes longer
 // than new events take to push out a thousand misses some.
-func (w *Watcher) Follow(ctx context.Context, target string, after uint64, tell func(Event) error) error {
+func (w *Watcher) Follow(ctx context.Context, target string, after uint64, tell func(api.Event) error) error {
 	if err := w.hasEvents(target); err != nil {
 		return err
 	}
@@ -154,23 +155,23 @@ func (w *Watcher) hasEvents(target string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, ok := w.cfg.Target(target); !ok && target != "" && !w.history.knows(target) {
-		return fmt.Errorf("%w: %q: the configuration has %s", ErrNoTarget, target, names(w.cfg))
+		return fmt.Errorf("%w: %q: the configuration has %s", api.ErrNoTarget, target, names(w.cfg))
 	}
 	return nil
 }
 
 // Trouble tells the log and the history that something went wrong which is no target's business.
 func (w *Watcher) Trouble(err error) {
-	w.happened(zerolog.ErrorLevel, Event{Kind: EventError, Reason: err.Error(), Message: err.Error()})
+	w.happened(zerolog.ErrorLevel, api.Event{Kind: api.EventError, Reason: err.Error(), Message: err.Error()})
 }
 
 // counting tells of what has changed in where counts come from.
 func (w *Watcher) counting(c proctable.Change) {
-	w.happened(c.Level, Event{Kind: EventCounting, Reason: c.Reason, From: c.From, To: c.To, Message: c.Message})
+	w.happened(c.Level, api.Event{Kind: api.EventCounting, Reason: c.Reason, From: c.From, To: c.To, Message: c.Message})
 }
 
 // happened tells the log and the history of e, which is the daemon's own.
-func (w *Watcher) happened(level zerolog.Level, e Event) {
+func (w *Watcher) happened(level zerolog.Level, e api.Event) {
 	e = w.history.add(e)
-	e.logged(w.log.WithLevel(level)).Msg(e.Message)
+	logged(w.log.WithLevel(level), &e).Msg(e.Message)
 }

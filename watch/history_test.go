@@ -10,12 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/pool"
 )
 
 // messages is what events say, in their order.
-func messages(events []Event) (all []string) {
+func messages(events []api.Event) (all []string) {
 	for _, e := range events {
 		all = append(all, e.Message)
 	}
@@ -25,12 +26,12 @@ func messages(events []Event) (all []string) {
 func TestHistory(t *testing.T) {
 	h := newHistory()
 	for i, target := range []string{"", "a", "b", "a"} {
-		e := h.add(Event{Target: target, Kind: EventState, Message: fmt.Sprint(i + 1)})
+		e := h.add(api.Event{Target: target, Kind: api.EventState, Message: fmt.Sprint(i + 1)})
 		if e.ID != uint64(i+1) || time.Since(e.Time) > time.Minute {
 			t.Errorf("event %d has ID %d and time %v", i, e.ID, e.Time)
 		}
 	}
-	h.add(Event{Target: "b", Kind: EventRotation, Message: "5"})
+	h.add(api.Event{Target: "b", Kind: api.EventRotation, Message: "5"})
 	for _, test := range []struct {
 		target string
 		after  uint64
@@ -48,19 +49,19 @@ func TestHistory(t *testing.T) {
 // The last thousand are kept, and rotations push out nothing but rotations.
 func TestHistoryIsBounded(t *testing.T) {
 	h := newHistory()
-	h.add(Event{Target: "a", Kind: EventUpgrade, Message: "upgrade"})
+	h.add(api.Event{Target: "a", Kind: api.EventUpgrade, Message: "upgrade"})
 	for i := range 2*kept + 7 {
-		h.add(Event{Target: "a", Kind: EventRotation, Message: fmt.Sprint(i)})
+		h.add(api.Event{Target: "a", Kind: api.EventRotation, Message: fmt.Sprint(i)})
 	}
 	got, _ := h.after("", 0)
 	if len(got) != kept+1 || got[0].Message != "upgrade" || got[1].Message != fmt.Sprint(kept+7) || got[kept].Message != fmt.Sprint(2*kept+6) {
 		t.Errorf("%d events, from %q and %q to %q", len(got), got[0].Message, got[1].Message, got[len(got)-1].Message)
 	}
-	if !slices.IsSortedFunc(got, func(a, b Event) int { return int(a.ID) - int(b.ID) }) {
+	if !slices.IsSortedFunc(got, func(a, b api.Event) int { return int(a.ID) - int(b.ID) }) {
 		t.Error("they are out of order")
 	}
 	for range kept {
-		h.add(Event{Target: "a", Kind: EventState, Message: "state"})
+		h.add(api.Event{Target: "a", Kind: api.EventState, Message: "state"})
 	}
 	if got, _ := h.after("", 0); len(got) != 2*kept || slices.Contains(messages(got), "upgrade") {
 		t.Errorf("%d events, of which the first is %q", len(got), got[0].Message)
@@ -125,22 +126,24 @@ func TestEvents(t *testing.T) {
 	s.install("1")
 	d := s.start()
 	ctx, enough := context.WithCancel(context.Background())
-	heard, ended := make(chan Event, 1000), make(chan error, 1)
-	go func() { ended <- d.Follow(ctx, "", 0, func(e Event) error { heard <- e; return nil }) }()
+	heard, ended := make(chan api.Event, 1000), make(chan error, 1)
+	go func() { ended <- d.Follow(ctx, "", 0, func(e api.Event) error { heard <- e; return nil }) }()
 	d.steady("1")
-	first := ShortHash(d.target().Generation.SHA256)
+	first := api.ShortHash(d.target().Generation.SHA256)
 	_, err := d.Rotate(ctx, name, 2)
 	must(t, err)
 	for i := range 3 { // the mark is 1: two processes fill two copies, and then a third is made
 		hold(t, s.path)
-		d.waitFor("another process", func(st TargetStatus) bool { return st.Processes == i+1 })
+		d.waitFor("another process", func(st api.TargetStatus) bool { return st.Processes == i+1 })
 	}
-	d.waitFor("a third copy", func(st TargetStatus) bool { return len(st.Copies) == 3 })
+	d.waitFor("a third copy", func(st api.TargetStatus) bool { return len(st.Copies) == 3 })
 	s.install("2")
-	d.waitFor("the upgrade", func(st TargetStatus) bool { return st.State == Steady && ShortHash(st.Generation.SHA256) != first })
-	second := ShortHash(d.target().Generation.SHA256)
+	d.waitFor("the upgrade", func(st api.TargetStatus) bool {
+		return st.State == api.Steady && api.ShortHash(st.Generation.SHA256) != first
+	})
+	second := api.ShortHash(d.target().Generation.SHA256)
 	must(t, os.Remove(s.copy(1)))
-	d.waitFor("the copy is made again", func(TargetStatus) bool { return d.told(EventRepair, "copies made again") != nil })
+	d.waitFor("the copy is made again", func(api.TargetStatus) bool { return d.told(api.EventRepair, "copies made again") != nil })
 	_, err = d.Reload(ctx)
 	must(t, err)
 	_, err = d.Restore(ctx, name, false)
@@ -148,28 +151,28 @@ func TestEvents(t *testing.T) {
 	_, err = d.Manage(ctx, name)
 	must(t, err)
 
-	for _, want := range []Event{
-		{Target: name, Kind: EventRotation, Reason: "operator", From: "imapd_001", To: "imapd_002"},
-		{Target: name, Kind: EventUpgrade, To: first},
-		{Target: name, Kind: EventState, From: "cloning", To: "steady"},
-		{Target: name, Kind: EventGrowth, To: "imapd_003"},
-		{Target: name, Kind: EventUpgrade, From: first, To: second},
-		{Target: name, Kind: EventRepair, Reason: "gone", To: "imapd_001"},
-		{Kind: EventReload, Reason: "success"},
-		{Target: name, Kind: EventRestore, Reason: "by an operator's word"},
-		{Target: name, Kind: EventManage, Reason: "by an operator's word"},
+	for _, want := range []api.Event{
+		{Target: name, Kind: api.EventRotation, Reason: "operator", From: "imapd_001", To: "imapd_002"},
+		{Target: name, Kind: api.EventUpgrade, To: first},
+		{Target: name, Kind: api.EventState, From: "cloning", To: "steady"},
+		{Target: name, Kind: api.EventGrowth, To: "imapd_003"},
+		{Target: name, Kind: api.EventUpgrade, From: first, To: second},
+		{Target: name, Kind: api.EventRepair, Reason: "gone", To: "imapd_001"},
+		{Kind: api.EventReload, Reason: "success"},
+		{Target: name, Kind: api.EventRestore, Reason: "by an operator's word"},
+		{Target: name, Kind: api.EventManage, Reason: "by an operator's word"},
 	} {
 		got := d.told(want.Kind, want.Reason, want.From, want.To)
 		if got == nil {
 			t.Errorf("nothing tells of %+v", want)
 			continue
 		}
-		timed := want.Kind == EventRotation || want.Kind == EventUpgrade || want.Kind == EventGrowth || want.Kind == EventReload
+		timed := want.Kind == api.EventRotation || want.Kind == api.EventUpgrade || want.Kind == api.EventGrowth || want.Kind == api.EventReload
 		if got.Message == "" || timed != (got.Seconds > 0) || got.Target != want.Target || time.Since(got.Time) > time.Minute {
 			t.Errorf("%+v", got)
 		}
 	}
-	if d.told(EventCounting) == nil {
+	if d.told(api.EventCounting) == nil {
 		t.Error("nothing tells where counts come from")
 	}
 	events, err := d.Events(ctx, "", 0)
@@ -184,13 +187,13 @@ func TestEvents(t *testing.T) {
 	if t.Failed() {
 		t.Logf("%q", messages(events))
 	}
-	if _, err := d.Events(context.Background(), "nobody", 0); !errors.Is(err, ErrNoTarget) {
+	if _, err := d.Events(context.Background(), "nobody", 0); !errors.Is(err, api.ErrNoTarget) {
 		t.Errorf("of no target: %v", err)
 	}
 }
 
 // told is the last event of a kind with the reason, from and to, as far as they are given and not "".
-func (d *daemon) told(kind EventKind, reasonFromTo ...string) *Event {
+func (d *daemon) told(kind api.EventKind, reasonFromTo ...string) *api.Event {
 	events, err := d.Events(context.Background(), "", 0)
 	must(d.s.t, err)
 	want := append(reasonFromTo, "", "", "")
@@ -208,11 +211,11 @@ func TestErrorEvents(t *testing.T) {
 	s := newSite(t)
 	must(t, os.WriteFile(s.path, []byte("#!/bin/sh\n"), 0o755))
 	d := s.start()
-	st := d.waitFor("degraded", func(st TargetStatus) bool { return st.State == Degraded })
-	if e := d.told(EventError, st.Reason); e == nil || e.Target != name || !strings.Contains(e.Message, st.Reason) {
+	st := d.waitFor("degraded", func(st api.TargetStatus) bool { return st.State == api.Degraded })
+	if e := d.told(api.EventError, st.Reason); e == nil || e.Target != name || !strings.Contains(e.Message, st.Reason) {
 		t.Errorf("error: %+v", e)
 	}
-	if e := d.told(EventState, st.Reason, "", "degraded"); e == nil {
+	if e := d.told(api.EventState, st.Reason, "", "degraded"); e == nil {
 		t.Errorf("the state is not told of")
 	}
 	s.mu.Lock()
@@ -221,11 +224,11 @@ func TestErrorEvents(t *testing.T) {
 	if _, err := d.Reload(context.Background()); err == nil {
 		t.Error("a bad configuration is taken")
 	}
-	if e := d.told(EventReload, "failure"); e == nil || !strings.Contains(e.Message, "relinkd.toml:3: nonsense") {
+	if e := d.told(api.EventReload, "failure"); e == nil || !strings.Contains(e.Message, "relinkd.toml:3: nonsense") {
 		t.Errorf("reload: %+v", e)
 	}
 	d.Trouble(errors.New("cannot serve metrics"))
-	if e := d.told(EventError, "cannot serve metrics"); e == nil || e.Target != "" {
+	if e := d.told(api.EventError, "cannot serve metrics"); e == nil || e.Target != "" {
 		t.Errorf("trouble: %+v", e)
 	}
 }
@@ -237,13 +240,13 @@ func TestRotationsAreSummedUp(t *testing.T) {
 	})
 	s.install("1")
 	d := s.start()
-	rotations := d.waitFor("a storm", func(st TargetStatus) bool { return st.Rotations >= 5*singly }).Rotations
+	rotations := d.waitFor("a storm", func(st api.TargetStatus) bool { return st.Rotations >= 5*singly }).Rotations
 	d.stop()
 	var told int
-	var last Event
+	var last api.Event
 	events, _ := d.history.after(name, 0)
 	for _, e := range events {
-		if e.Kind == EventRotation {
+		if e.Kind == api.EventRotation {
 			told++
 			last = e
 		}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/internal/faults"
 	"relinkd/internal/fstest"
@@ -28,11 +29,11 @@ func (s *site) prepareHeavy(version string) (install func()) {
 }
 
 // steadyHeavy waits until a version of heavySize is in force and nothing is wrong.
-func (d *daemon) steadyHeavy(version string) TargetStatus {
+func (d *daemon) steadyHeavy(version string) api.TargetStatus {
 	d.s.t.Helper()
 	want := standin.ELFSize(version, heavySize)
-	return d.waitFor("steady with the heavy "+version, func(st TargetStatus) bool {
-		if st.State != Steady || len(st.Copies) != 3 {
+	return d.waitFor("steady with the heavy "+version, func(st api.TargetStatus) bool {
+		if st.State != api.Steady || len(st.Copies) != 3 {
 			return false
 		}
 		for _, c := range st.Copies {
@@ -148,7 +149,7 @@ func TestReadOnlyRemount(t *testing.T) {
 		t.Errorf("%d lines in the log tell of one read-only file system", n)
 	}
 	disk.ReadOnly(t, false)
-	d.waitFor("the link is moved", func(st TargetStatus) bool { return st.State == Steady && st.Current != "imapd_001" })
+	d.waitFor("the link is moved", func(st api.TargetStatus) bool { return st.State == api.Steady && st.Current != "imapd_001" })
 	end()
 	d.steady("1")
 	s.install("2")
@@ -206,9 +207,9 @@ func TestUnmountedAndMounted(t *testing.T) {
 	d := s.start()
 	d.steady("1")
 	must(t, unix.Unmount(s.dir, unix.MNT_DETACH))
-	d.waitFor("nothing is there", func(st TargetStatus) bool { return st.State == Absent && st.Reason != "" })
+	d.waitFor("nothing is there", func(st api.TargetStatus) bool { return st.State == api.Absent && st.Reason != "" })
 	must(t, unix.Mount(disk.Dir, s.dir, "", unix.MS_BIND, ""))
-	d.waitFor("it is back", func(st TargetStatus) bool { return st.State == Steady })
+	d.waitFor("it is back", func(st api.TargetStatus) bool { return st.State == api.Steady })
 	s.install("2")
 	d.steady("2")
 	faults.Record(t, faults.Row{What: "steady", Injected: "the install directory unmounted, and mounted again", Times: 1,

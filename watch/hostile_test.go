@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/internal/faults"
 	"relinkd/internal/standin"
@@ -195,8 +196,8 @@ func TestManyFiles(t *testing.T) {
 	d := s.start()
 	steady := func(version string) {
 		t.Helper()
-		d.waitFor("steady with "+version, func(st TargetStatus) bool {
-			return st.State == Steady && st.Generation.SHA256 == sha(version) && len(st.Copies) == 3
+		d.waitFor("steady with "+version, func(st api.TargetStatus) bool {
+			return st.State == api.Steady && st.Generation.SHA256 == sha(version) && len(st.Copies) == 3
 		})
 		s.runs(s.path, version)
 	}
@@ -254,8 +255,8 @@ func TestOddNames(t *testing.T) {
 			d := s.start()
 			steady := func(version string) {
 				t.Helper()
-				d.waitFor("steady with "+version, func(st TargetStatus) bool {
-					return st.State == Steady && st.Generation.SHA256 == sha(version) && len(st.Copies) == 3
+				d.waitFor("steady with "+version, func(st api.TargetStatus) bool {
+					return st.State == api.Steady && st.Generation.SHA256 == sha(version) && len(st.Copies) == 3
 				})
 				s.holds(s.path, version)
 				executes(t, s.path)
@@ -285,7 +286,7 @@ func TestOddNames(t *testing.T) {
 		s.configure(func(c *config.Config) { c.Targets = []config.Target{odd} })
 		must(t, standin.Write(odd.Path, "1"))
 		d := s.start()
-		d.waitForTarget(odd.Name, "steady", func(st TargetStatus) bool { return st.State == Steady && len(st.Copies) == 3 })
+		d.waitForTarget(odd.Name, "steady", func(st api.TargetStatus) bool { return st.State == api.Steady && len(st.Copies) == 3 })
 		s.holds(odd.Path, "1")
 		executes(t, odd.Path)
 		_, err := d.Restore(t.Context(), odd.Name, false)
@@ -328,8 +329,8 @@ func TestSourceThatGrows(t *testing.T) {
 			s.install("2")
 			want := append(standin.ELF("2"), "moremoremore"...)
 			sum := sha256.Sum256(want)
-			st := d.waitFor("steady with all that was written", func(st TargetStatus) bool {
-				return st.State == Steady && st.Generation.SHA256 == hex.EncodeToString(sum[:]) && len(st.Copies) == 3
+			st := d.waitFor("steady with all that was written", func(st api.TargetStatus) bool {
+				return st.State == api.Steady && st.Generation.SHA256 == hex.EncodeToString(sum[:]) && len(st.Copies) == 3
 			})
 			for _, c := range st.Copies {
 				if content, err := os.ReadFile(filepath.Join(s.dir, c.Name)); err != nil || !bytes.Equal(content, want) {

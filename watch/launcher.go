@@ -3,6 +3,7 @@ package watch
 import (
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -22,7 +23,7 @@ func (t *target) refit(o observation) error {
 	if err := t.link.Reclaim(o.view.Path); err != nil {
 		return err
 	}
-	t.did(Event{Kind: EventManage, Reason: "published anew"}, "%s is a %s to %s now", t.cfg.Path, t.form(), t.link.PrivateLink())
+	t.did(api.Event{Kind: api.EventManage, Reason: "published anew"}, "%s is a %s to %s now", t.cfg.Path, t.form(), t.link.PrivateLink())
 	return t.save()
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/internal/standin"
 	"relinkd/linker/launcher"
@@ -199,7 +200,7 @@ func TestLauncherIsNoSource(t *testing.T) {
 	t.Parallel()
 	s, d := launching(t)
 	_, err := d.Adopt(t.Context(), name, s.path)
-	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "is relinkd's launcher of "+s.privateLink()) {
+	if !errors.Is(err, api.ErrRefused) || !strings.Contains(err.Error(), "is relinkd's launcher of "+s.privateLink()) {
 		t.Errorf("adopt: %v", err)
 	}
 	d.steady("1")

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+
+	"relinkd/api"
 )
 
 // Not parallel: it counts what the whole process has open.
@@ -44,9 +46,9 @@ func TestNothingLeaksOffline(t *testing.T) {
 	s := newSite(t)
 	s.install("0")
 	round := func() {
-		for _, verb := range []func(*Watcher) (*Report, error){
-			func(w *Watcher) (*Report, error) { return w.Manage(t.Context(), name) },
-			func(w *Watcher) (*Report, error) { return w.Restore(t.Context(), name, false) },
+		for _, verb := range []func(*Watcher) (*api.Report, error){
+			func(w *Watcher) (*api.Report, error) { return w.Manage(t.Context(), name) },
+			func(w *Watcher) (*api.Report, error) { return w.Restore(t.Context(), name, false) },
 		} {
 			w := s.offline()
 			_, err := verb(w)

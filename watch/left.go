@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/pool"
@@ -122,7 +123,7 @@ func (t *target) depart() time.Duration {
 		return t.retry.until.Sub(now)
 	}
 	if err := t.open(); isAbsent(err) {
-		t.become(Absent, fmt.Sprintf("%s: %v; try: relinkd restore %s", leaveReason(t.cfg.Path), err, t.name))
+		t.become(api.Absent, fmt.Sprintf("%s: %v; try: relinkd restore %s", leaveReason(t.cfg.Path), err, t.name))
 		return 10 * time.Second
 	}
 	if _, err := t.leaveForGood(); err != nil {
@@ -133,7 +134,7 @@ func (t *target) depart() time.Duration {
 }
 
 // leaveForGood restores path, and nothing is known of the target any more.
-func (t *target) leaveForGood() (*Report, error) {
+func (t *target) leaveForGood() (*api.Report, error) {
 	r, err := t.leaveTarget()
 	if err == nil {
 		err = t.forgetManifest() // also of one of which nothing was left

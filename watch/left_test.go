@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/internal/faults"
@@ -111,7 +112,7 @@ func TestLeftCannotBeRestored(t *testing.T) {
 	s.calls.on("restore: exchange", func(string) error { return unix.EPERM })
 	d := s.start()
 	left := s.cfg.Targets[0].Name + leftMark
-	find := func() *TargetStatus {
+	find := func() *api.TargetStatus {
 		st, err := d.Status(t.Context())
 		must(t, err)
 		for i := range st.Targets {
@@ -123,7 +124,7 @@ func TestLeftCannotBeRestored(t *testing.T) {
 	}
 	eventually(t, "its restoring fails", func() bool {
 		f := find()
-		return f != nil && f.State == Degraded && strings.Contains(f.Reason, s.path) && strings.Contains(f.Reason, "lsattr")
+		return f != nil && f.State == api.Degraded && strings.Contains(f.Reason, s.path) && strings.Contains(f.Reason, "lsattr")
 	})
 	s.runs(s.path, "1")
 	s.calls.on("restore: exchange", nil)
@@ -147,7 +148,7 @@ func TestRenamedWhileStopped(t *testing.T) {
 	d := s.start()
 	eventually(t, "it is managed", func() bool {
 		st, err := d.Status(t.Context())
-		return err == nil && len(st.Targets) == 1 && st.Targets[0].State == Steady
+		return err == nil && len(st.Targets) == 1 && st.Targets[0].State == api.Steady
 	})
 	if lstat(t, s.copy(1)).ID != before {
 		t.Error("its copies were made again")

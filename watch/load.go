@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -83,7 +84,7 @@ func (t *target) load() error {
 		t.wanted++
 	}
 	if t.complete() {
-		t.log.Info().Int("copies", t.wanted).Str(FieldGeneration, ShortHash(t.src.SHA256())).Msg("took over the copies that stand")
+		t.log.Info().Int("copies", t.wanted).Str(api.FieldGeneration, api.ShortHash(t.src.SHA256())).Msg("took over the copies that stand")
 	}
 	return nil
 }

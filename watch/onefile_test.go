@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"relinkd/api"
 	"relinkd/config"
 )
 
@@ -31,8 +32,8 @@ func TestTwoNamesOfOneFile(t *testing.T) {
 			steady := func(d *daemon, version string) {
 				t.Helper()
 				for _, target := range []string{name, other} {
-					d.waitForTarget(target, "steady with version "+version, func(st TargetStatus) bool {
-						return st.State == Steady && st.Generation.SHA256 == sha(version)
+					d.waitForTarget(target, "steady with version "+version, func(st api.TargetStatus) bool {
+						return st.State == api.Steady && st.Generation.SHA256 == sha(version)
 					})
 				}
 			}
@@ -66,8 +67,8 @@ func TestTargetThatLinksToAnother(t *testing.T) {
 	s.install("1")
 	must(t, os.Symlink(name, filepath.Join(s.dir, other)))
 	d := s.start()
-	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
-	d.waitForTarget(other, "degraded", func(st TargetStatus) bool { return st.State == Degraded && st.Reason != "" })
+	d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
+	d.waitForTarget(other, "degraded", func(st api.TargetStatus) bool { return st.State == api.Degraded && st.Reason != "" })
 	if _, err := d.Restore(context.Background(), name, false); err != nil {
 		t.Error(err)
 	}

@@ -4,22 +4,23 @@ import (
 	"fmt"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/linker"
 	"relinkd/pool"
 )
 
 // plan is what Ensure would do now, in order. It changes nothing.
-func (t *target) plan() (TargetPlan, error) {
-	p := TargetPlan{Target: t.name, Path: t.cfg.Path, State: t.status, Steps: []string{}, Effects: []string{}, Keeps: []string{}}
+func (t *target) plan() (api.TargetPlan, error) {
+	p := api.TargetPlan{Target: t.name, Path: t.cfg.Path, State: t.status, Steps: []string{}, Effects: []string{}, Keeps: []string{}}
 	if t.leaving {
-		p.State = Degraded
+		p.State = api.Degraded
 		p.Steps = []string{fmt.Sprintf("restore %s and remove its copies: the configuration no longer names it", t.cfg.Path)}
 		p.Effects = []string{fmt.Sprintf("processes that begin afterwards run the packaged file; relinkd restore %s does the same", t.name)}
 		return p, nil
 	}
 	if t.released {
-		p.State = Released
+		p.State = api.Released
 		keeps := fmt.Sprintf("%s is not managed until you say so: `relinkd manage %s` would take it over", t.cfg.Path, t.name)
 		if isScript(t.cfg.Path) {
 			keeps = fmt.Sprintf("%s is not managed, and is a script: relinkd manages programs only", t.cfg.Path)
@@ -29,17 +30,17 @@ func (t *target) plan() (TargetPlan, error) {
 	}
 	o, err := t.observe(time.Now())
 	if isAbsent(err) {
-		p.State = Absent
+		p.State = api.Absent
 		p.Keeps = append(p.Keeps, fmt.Sprintf("nothing is installed at %s", t.cfg.Path))
 		return p, nil
 	}
 	if err != nil {
-		return p, fmt.Errorf("%w: %v", ErrRefused, err)
+		return p, fmt.Errorf("%w: %v", api.ErrRefused, err)
 	}
 	d := decide(o)
 	p.State = d.state
-	if d.state == Degraded {
-		return p, fmt.Errorf("%w: %s: %s", ErrRefused, t.cfg.Path, d.reason)
+	if d.state == api.Degraded {
+		return p, fmt.Errorf("%w: %s: %s", api.ErrRefused, t.cfg.Path, d.reason)
 	}
 	if d.step == stepMakeFrom || d.step == stepRemake {
 		if err := t.planCopies(); err != nil {
@@ -54,7 +55,7 @@ func (t *target) plan() (TargetPlan, error) {
 
 // planManage is what managing the target would do now, as far as it is not managed already. It changes
 // nothing; ErrRefused is what manage would fail with.
-func (t *target) planManage() (TargetPlan, error) {
+func (t *target) planManage() (api.TargetPlan, error) {
 	released, takeOver := t.released, t.takeOver
 	t.released, t.takeOver = false, true
 	defer func() {
@@ -64,7 +65,7 @@ func (t *target) planManage() (TargetPlan, error) {
 		}
 	}()
 	p, err := t.plan()
-	if err == nil && p.State == Absent && released {
+	if err == nil && p.State == api.Absent && released {
 		p.Steps = []string{fmt.Sprintf("wait until something is installed at %s", t.cfg.Path)}
 		p.Keeps = []string{}
 	}
@@ -79,7 +80,7 @@ func (t *target) planCopies() error {
 	}
 	defer f.Close()
 	if err := pool.Executable(f); err != nil {
-		return fmt.Errorf("%w: %v", ErrRefused, err)
+		return fmt.Errorf("%w: %v", api.ErrRefused, err)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"relinkd/api"
 	"relinkd/config"
 )
 
@@ -20,31 +21,31 @@ func TestTwoStateDirectories(t *testing.T) {
 			s := newSite(t, func(t *config.Target) { t.Publish = publish })
 			s.install("1")
 			first := s.start()
-			first.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+			first.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 			before := s.identities()
 
 			s.configure(func(c *config.Config) { c.State.Dir = filepath.Join(t.TempDir(), "state") })
 			second := s.start()
-			st := second.waitFor("degraded", func(st TargetStatus) bool { return st.State == Degraded })
+			st := second.waitFor("degraded", func(st api.TargetStatus) bool { return st.State == api.Degraded })
 			if !strings.Contains(st.Reason, fmt.Sprintf("process %d holds %s", os.Getpid(), filepath.Dir(s.privateLink()))) {
 				t.Errorf("the reason is %q", st.Reason)
 			}
 			if _, err := second.Restore(context.Background(), name, true); err == nil || !strings.Contains(err.Error(), ErrLocked.Error()) {
 				t.Errorf("restore: %v, want %v", err, ErrLocked)
 			}
-			if _, err := second.Manage(context.Background(), name); !errors.Is(err, ErrRefused) {
-				t.Errorf("manage: %v, want %v", err, ErrRefused)
+			if _, err := second.Manage(context.Background(), name); !errors.Is(err, api.ErrRefused) {
+				t.Errorf("manage: %v, want %v", err, api.ErrRefused)
 			}
 			if got := s.identities(); fmt.Sprint(got) != fmt.Sprint(before) {
 				t.Errorf("changed: %v, were %v", got, before)
 			}
 			first.stop()
-			if _, err := second.Manage(context.Background(), name); err != nil && !errors.Is(err, ErrRefused) {
+			if _, err := second.Manage(context.Background(), name); err != nil && !errors.Is(err, api.ErrRefused) {
 				t.Error(err)
 			}
 			s.install("2")
-			second.waitFor("steady with the next version", func(st TargetStatus) bool {
-				return st.State == Steady && st.Generation.SHA256 == sha("2")
+			second.waitFor("steady with the next version", func(st api.TargetStatus) bool {
+				return st.State == api.Steady && st.Generation.SHA256 == sha("2")
 			})
 		})
 	}
@@ -59,12 +60,12 @@ func TestTwoTargetsOfOnePath(t *testing.T) {
 	})
 	s.install("1")
 	d := s.start()
-	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+	d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 	must(t, os.Symlink(s.dir, elsewhere))
-	d.waitForTarget("other", "degraded by the first", func(st TargetStatus) bool {
-		return st.State == Degraded && strings.Contains(st.Reason, "another target of this configuration")
+	d.waitForTarget("other", "degraded by the first", func(st api.TargetStatus) bool {
+		return st.State == api.Degraded && strings.Contains(st.Reason, "another target of this configuration")
 	})
-	if st := d.target(); st.State != Steady {
+	if st := d.target(); st.State != api.Steady {
 		t.Errorf("the first is %s: %s", st.State, st.Reason)
 	}
 }

@@ -13,13 +13,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/internal/standin"
 )
 
 // reload changes the configuration and has it read.
-func (d *daemon) reload(edit func(*config.Config)) *Report {
+func (d *daemon) reload(edit func(*config.Config)) *api.Report {
 	d.s.t.Helper()
 	d.s.configure(edit)
 	r, err := d.Reload(context.Background())
@@ -27,7 +28,7 @@ func (d *daemon) reload(edit func(*config.Config)) *Report {
 	return r
 }
 
-func (d *daemon) retarget(edit func(*config.Target)) *Report {
+func (d *daemon) retarget(edit func(*config.Target)) *api.Report {
 	d.s.t.Helper()
 	return d.reload(func(c *config.Config) { edit(&c.Targets[0]) })
 }
@@ -42,18 +43,18 @@ func TestReloadFewerCopies(t *testing.T) {
 	_, err := d.Rotate(t.Context(), name, 4)
 	must(t, err)
 	held := hold(t, s.path)
-	d.waitFor("the process is seen", func(st TargetStatus) bool { return st.Processes == 1 })
+	d.waitFor("the process is seen", func(st api.TargetStatus) bool { return st.Processes == 1 })
 	end := execLoop(t, s.path)
 	r := d.retarget(func(c *config.Target) { c.Copies, c.MaxCopies = 2, 2 })
 	said(t, r.Done, "changed imapd")
-	d.waitFor("copies 3 and 5 are removed, copy 4 is left", func(st TargetStatus) bool {
+	d.waitFor("copies 3 and 5 are removed, copy 4 is left", func(st api.TargetStatus) bool {
 		return len(st.Copies) == 3 && st.Copies[2].Number == 4 && st.Current != "imapd_004"
 	})
 	if lstat(t, s.copy(4)).ID.IsZero() || !lstat(t, s.copy(3)).ID.IsZero() || !lstat(t, s.copy(5)).ID.IsZero() {
 		t.Errorf("in the install directory: %v", s.names(s.dir))
 	}
 	release(t, held)
-	d.waitFor("copy 4 is removed", func(st TargetStatus) bool { return len(st.Copies) == 2 })
+	d.waitFor("copy 4 is removed", func(st api.TargetStatus) bool { return len(st.Copies) == 2 })
 	end()
 	d.steady("1")
 	d.stop()
@@ -71,8 +72,8 @@ func TestReloadLowerMaximum(t *testing.T) {
 	var pids []int
 	for range 2 {
 		pids = append(pids, hold(t, s.path))
-		d.waitFor("the process is counted, and the next one has a copy of its own", func(st TargetStatus) bool {
-			return st.Processes == len(pids) && st.shownCopy(t).Processes == 0
+		d.waitFor("the process is counted, and the next one has a copy of its own", func(st api.TargetStatus) bool {
+			return st.Processes == len(pids) && shownCopy(t, &st).Processes == 0
 		})
 	}
 	if st := d.target(); len(st.Copies) != 3 {
@@ -82,7 +83,7 @@ func TestReloadLowerMaximum(t *testing.T) {
 		release(t, pid)
 	}
 	d.retarget(func(c *config.Target) { c.MaxCopies = 2 })
-	d.waitFor("two copies are left", func(st TargetStatus) bool { return st.State == Steady && len(st.Copies) == 2 })
+	d.waitFor("two copies are left", func(st api.TargetStatus) bool { return st.State == api.Steady && len(st.Copies) == 2 })
 	d.steady("1")
 }
 
@@ -93,7 +94,7 @@ func TestReloadMoreCopies(t *testing.T) {
 	d := s.start()
 	before := d.steady("1").Copies
 	d.retarget(func(c *config.Target) { c.Copies, c.MaxCopies = 6, 6 })
-	d.waitFor("there are more", func(st TargetStatus) bool { return len(st.Copies) == 6 })
+	d.waitFor("there are more", func(st api.TargetStatus) bool { return len(st.Copies) == 6 })
 	after := d.steady("1").Copies
 	if !slices.Equal(after[:3], before) {
 		t.Errorf("the copies that were there have changed: %+v, now %+v", before, after)
@@ -115,7 +116,7 @@ func TestReloadRemovesAndAddsTargets(t *testing.T) {
 	if st, err := d.Status(t.Context()); err != nil || len(st.Targets) != 0 {
 		t.Errorf("status: %+v, %v", st, err)
 	}
-	if _, err := d.Rotate(t.Context(), name, 0); !errors.Is(err, ErrNoTarget) {
+	if _, err := d.Rotate(t.Context(), name, 0); !errors.Is(err, api.ErrNoTarget) {
 		t.Errorf("rotate a target that is gone: %v", err)
 	}
 	// Nobody released it: it is managed again when it is named again.
@@ -139,8 +140,8 @@ func TestReloadChangesPublish(t *testing.T) {
 	for _, publish := range []config.Publish{launcher, symlink, none, launcher, none, symlink} {
 		copies, restores := fmt.Sprint(s.identities()[1:5]), s.calls.count("restore: exchange")
 		d.retarget(func(c *config.Target) { c.Publish = publish })
-		st := d.waitFor(string(publish), func(st TargetStatus) bool {
-			return st.State == Steady && st.Publish == string(publish) && (publish == none || s.published(publish))
+		st := d.waitFor(string(publish), func(st api.TargetStatus) bool {
+			return st.State == api.Steady && st.Publish == string(publish) && (publish == none || s.published(publish))
 		})
 		d.steady("1")
 		at := s.pristine()
@@ -185,7 +186,7 @@ func TestReloadToSidecarKeepsThePrivateLink(t *testing.T) {
 			end := execLoop(t, s.privateLink())
 			r := d.retarget(func(c *config.Target) { c.Publish = config.PublishNone })
 			said(t, r.Done, "restored "+s.path)
-			d.waitFor("a sidecar", func(st TargetStatus) bool { return st.State == Steady && st.Publish == "none" })
+			d.waitFor("a sidecar", func(st api.TargetStatus) bool { return st.State == api.Steady && st.Publish == "none" })
 			d.steady("1")
 			end()
 			s.calls.onAll(nil)
@@ -215,7 +216,7 @@ func TestReloadChangesPath(t *testing.T) {
 	r := d.retarget(func(c *config.Target) { c.Path = other.path })
 	said(t, r.Done, "restored "+s.path)
 	s.plain("1", packaged)
-	st := d.waitFor("the other path is managed", func(st TargetStatus) bool { return st.State == Steady && st.Path == other.path })
+	st := d.waitFor("the other path is managed", func(st api.TargetStatus) bool { return st.State == api.Steady && st.Path == other.path })
 	other.inForce("2", st.Copies...)
 }
 
@@ -232,12 +233,12 @@ func TestReloadBadConfiguration(t *testing.T) {
 	s.mu.Lock()
 	s.cfgErr = errors.New("relinkd.toml:3: no such key")
 	s.mu.Unlock()
-	if _, err := d.Reload(t.Context()); !errors.Is(err, ErrRefused) {
+	if _, err := d.Reload(t.Context()); !errors.Is(err, api.ErrRefused) {
 		t.Errorf("reload: %v", err)
 	}
 	st, err := d.Status(t.Context())
 	must(t, err)
-	if st.ConfigError != "relinkd.toml:3: no such key" || len(st.Targets) != 1 || st.Targets[0].State != Steady {
+	if st.ConfigError != "relinkd.toml:3: no such key" || len(st.Targets) != 1 || st.Targets[0].State != api.Steady {
 		t.Errorf("status: %+v", st)
 	}
 	unchanged(t, s.dir, before)
@@ -256,8 +257,8 @@ func TestReloadFailsHalfWay(t *testing.T) {
 	s.install("1")
 	must(t, standin.Write(pop3d.Path, "pop"))
 	d := s.start()
-	d.waitFor("imapd is steady", func(st TargetStatus) bool { return st.State == Steady })
-	d.waitForTarget("pop3d", "pop3d is steady", func(st TargetStatus) bool { return st.State == Steady })
+	d.waitFor("imapd is steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
+	d.waitForTarget("pop3d", "pop3d is steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 	var restores atomic.Int32
 	s.calls.on("restore: exchange", func(string) error {
 		if restores.Add(1) == 2 {
@@ -279,13 +280,13 @@ func TestReloadFailsHalfWay(t *testing.T) {
 		t.Error("the status does not tell")
 	}
 	for _, target := range []string{name, "pop3d"} {
-		d.waitForTarget(target, target+" is as before", func(st TargetStatus) bool { return st.State == Steady && st.Publish == "symlink" })
+		d.waitForTarget(target, target+" is as before", func(st api.TargetStatus) bool { return st.State == api.Steady && st.Publish == "symlink" })
 	}
 	r, err := d.Reload(t.Context())
 	must(t, err)
 	said(t, r.Done, "changed pop3d")
 	for _, target := range []string{name, "pop3d"} {
-		d.waitForTarget(target, target+" is a sidecar", func(st TargetStatus) bool { return st.State == Steady && st.Publish == "none" })
+		d.waitForTarget(target, target+" is a sidecar", func(st api.TargetStatus) bool { return st.State == api.Steady && st.Publish == "none" })
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"relinkd/api"
 )
 
 // packaged makes the path belong to a dpkg package.
@@ -25,7 +27,7 @@ func (d *daemon) knowsPackage() {
 // stoodDown waits until nothing of ours is left.
 func (d *daemon) stoodDown() {
 	d.s.t.Helper()
-	d.waitFor("absent", func(st TargetStatus) bool { return st.State == Absent })
+	d.waitFor("absent", func(st api.TargetStatus) bool { return st.State == api.Absent })
 	eventually(d.s.t, "nothing is left", func() bool { return len(d.s.names(d.s.dir)) == 0 })
 }
 

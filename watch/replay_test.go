@@ -13,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/watch/proctable"
@@ -191,7 +192,7 @@ func (r *replay) play() string {
 		r.w.state.Close()
 	}()
 	r.install()
-	for end := time.Now().Add(10 * time.Second); r.target.status != Steady || !r.target.follower.Sound(); {
+	for end := time.Now().Add(10 * time.Second); r.target.status != api.Steady || !r.target.follower.Sound(); {
 		if time.Now().After(end) {
 			return fmt.Sprintf("it does not become steady: %s %s", r.target.status, r.target.reason)
 		}
@@ -298,7 +299,7 @@ func (r *replay) judge(now time.Time) {
 	if now.Sub(r.broken) < learns {
 		return
 	}
-	if r.wrong != "" || t.status != Steady || t.job != nil && !t.job.grow || now.Sub(t.rotatedAt) < 0 {
+	if r.wrong != "" || t.status != api.Steady || t.job != nil && !t.job.grow || now.Sub(t.rotatedAt) < 0 {
 		return
 	}
 	if r.lossy(now) || t.current == 0 || now.Sub(t.since) < 100*time.Millisecond {
@@ -416,7 +417,7 @@ func (r *replay) turn(what string) {
 	case "upgrade":
 		r.install()
 	case "copy removed":
-		if n := t.wanted; n != t.current && t.status == Steady {
+		if n := t.wanted; n != t.current && t.status == api.Steady {
 			must(r.t, os.Remove(r.site.copy(n)))
 			t.lastCheck = time.Time{}
 			t.wake()

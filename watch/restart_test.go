@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/internal/standin"
@@ -141,9 +142,9 @@ func TestRestartKeepsStaleProcesses(t *testing.T) {
 	d.steady("2")
 	d.stop()
 	d = s.start()
-	d.waitFor("the process on a replaced copy is known", func(st TargetStatus) bool { return st.StaleProcesses == 1 })
+	d.waitFor("the process on a replaced copy is known", func(st api.TargetStatus) bool { return st.StaleProcesses == 1 })
 	release(t, held)
-	d.waitFor("and its end is seen", func(st TargetStatus) bool { return st.StaleProcesses == 0 })
+	d.waitFor("and its end is seen", func(st api.TargetStatus) bool { return st.StaleProcesses == 0 })
 }
 
 func TestReleasedSurvivesRestart(t *testing.T) {
@@ -158,7 +159,7 @@ func TestReleasedSurvivesRestart(t *testing.T) {
 	must(t, err)
 	s.plain("1", packaged)
 	for range 2 {
-		if st := d.target(); st.State != Released || st.Reason == "" {
+		if st := d.target(); st.State != api.Released || st.Reason == "" {
 			t.Errorf("after restore: %+v", st)
 		}
 		d.stop()
@@ -166,10 +167,10 @@ func TestReleasedSurvivesRestart(t *testing.T) {
 		s.install("1")
 		s.plain("1", 0)
 	}
-	if _, err := d.Rotate(ctx, name, 0); !errors.Is(err, ErrRefused) {
+	if _, err := d.Rotate(ctx, name, 0); !errors.Is(err, api.ErrRefused) {
 		t.Errorf("rotate a released target: %v", err)
 	}
-	if _, err := d.Reclone(ctx, name); !errors.Is(err, ErrRefused) {
+	if _, err := d.Reclone(ctx, name); !errors.Is(err, api.ErrRefused) {
 		t.Errorf("reclone a released target: %v", err)
 	}
 	r, err := d.Manage(ctx, name)
@@ -200,8 +201,8 @@ func testUnwoundUpgrade(t *testing.T, s *site) {
 	end := execLoop(t, s.path)
 	s.backup(s.path + ".dpkg-tmp")
 	s.install("2")
-	d.waitFor("version 2 is in force", func(st TargetStatus) bool {
-		return st.State == Steady && st.Generation.SHA256 == sha("2")
+	d.waitFor("version 2 is in force", func(st api.TargetStatus) bool {
+		return st.State == api.Steady && st.Generation.SHA256 == sha("2")
 	})
 	if lstat(t, s.previous()).ID != first {
 		t.Error("the source before the upgrade is not kept")
@@ -360,9 +361,9 @@ func (s *site) waitCensuses(d *daemon, n int) {
 	before := d.target().Processes
 	for range n {
 		pid := hold(s.t, s.path)
-		d.waitFor("a process is seen", func(st TargetStatus) bool { return st.Processes == before+1 })
+		d.waitFor("a process is seen", func(st api.TargetStatus) bool { return st.Processes == before+1 })
 		release(s.t, pid)
-		d.waitFor("its end is seen", func(st TargetStatus) bool { return st.Processes == before })
+		d.waitFor("its end is seen", func(st api.TargetStatus) bool { return st.Processes == before })
 	}
 }
 
@@ -470,7 +471,7 @@ func TestRestartFewerCopies(t *testing.T) {
 	for n := 3; n <= 4; n++ {
 		for len(d.target().Copies) < n {
 			held = append(held, hold(t, s.path))
-			d.waitFor("the process is seen", func(st TargetStatus) bool { return st.Processes == len(held) })
+			d.waitFor("the process is seen", func(st api.TargetStatus) bool { return st.Processes == len(held) })
 		}
 	}
 	d.stop()
@@ -484,7 +485,7 @@ func TestRestartFewerCopies(t *testing.T) {
 	d.stop()
 	s.retarget(func(c *config.Target) { c.Copies = 1 })
 	d = s.start()
-	d.waitFor("one copy is left", func(st TargetStatus) bool { return st.State == Steady && len(st.Copies) == 1 })
+	d.waitFor("one copy is left", func(st api.TargetStatus) bool { return st.State == api.Steady && len(st.Copies) == 1 })
 	if st := d.steady("1"); st.Current != "imapd_001" {
 		t.Errorf("the link leads to %s", st.Current)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"relinkd/api"
 	"relinkd/pool"
 )
 
@@ -81,8 +82,8 @@ func (t *target) rotated(from, to int, why pool.Reason, took time.Duration) {
 		return
 	}
 	name, before := pool.CopyName(t.base(), to), pool.CopyName(t.base(), from)
-	t.happened(zerolog.InfoLevel, Event{
-		Time: now, Kind: EventRotation, Reason: string(why), From: before, To: name, Seconds: took.Seconds(),
+	t.happened(zerolog.InfoLevel, api.Event{
+		Time: now, Kind: api.EventRotation, Reason: string(why), From: before, To: name, Seconds: took.Seconds(),
 		Message: fmt.Sprintf("rotated from %s to %s (%s)", before, name, why),
 	})
 }
@@ -94,8 +95,8 @@ func (t *target) sumUp() {
 		return
 	}
 	from, to := pool.CopyName(t.base(), s.from), pool.CopyName(t.base(), s.to)
-	t.happened(zerolog.InfoLevel, Event{
-		Kind: EventRotation, Reason: string(s.why), From: from, To: to, Seconds: s.took.Seconds(),
+	t.happened(zerolog.InfoLevel, api.Event{
+		Kind: api.EventRotation, Reason: string(s.why), From: from, To: to, Seconds: s.took.Seconds(),
 		Message: fmt.Sprintf("%s further rotations in %s, from %s on, to %s at last; the slowest took %s", thousands(s.more), s.span, from, to, s.took.Round(time.Microsecond)),
 	})
 }

@@ -11,12 +11,13 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/watch/proctable"
 )
 
 // Plan tells what Ensure would do now for each target.
-func (w *Watcher) Plan(ctx context.Context) (*Plan, error) {
+func (w *Watcher) Plan(ctx context.Context) (*api.Plan, error) {
 	loops, err := w.each("")
 	if err != nil {
 		return nil, err
@@ -29,10 +30,10 @@ func (w *Watcher) Plan(ctx context.Context) (*Plan, error) {
 			loops = append(loops, l)
 		}
 	}
-	p := &Plan{Targets: []TargetPlan{}}
+	p := &api.Plan{Targets: []api.TargetPlan{}}
 	var failed []error
 	for _, l := range loops {
-		var tp TargetPlan
+		var tp api.TargetPlan
 		var perr error
 		if err := l.do(ctx, l.gone, func() { tp, perr = l.plan() }); err != nil {
 			return nil, err
@@ -44,12 +45,12 @@ func (w *Watcher) Plan(ctx context.Context) (*Plan, error) {
 }
 
 // PlanManage tells what Manage would do now.
-func (w *Watcher) PlanManage(ctx context.Context, target string) (*TargetPlan, error) {
+func (w *Watcher) PlanManage(ctx context.Context, target string) (*api.TargetPlan, error) {
 	l, err := w.find(target)
 	if err != nil {
 		return nil, err
 	}
-	var p TargetPlan
+	var p api.TargetPlan
 	var perr error
 	if err := l.do(ctx, l.gone, func() { p, perr = l.planManage() }); err != nil {
 		return nil, err
@@ -58,15 +59,15 @@ func (w *Watcher) PlanManage(ctx context.Context, target string) (*TargetPlan, e
 }
 
 // Verify checks every copy of one target, or of all, against its source.
-func (w *Watcher) Verify(ctx context.Context, target string) (*Verification, error) {
+func (w *Watcher) Verify(ctx context.Context, target string) (*api.Verification, error) {
 	loops, err := w.each(target)
 	if err != nil {
 		return nil, err
 	}
-	v := &Verification{Targets: []TargetVerification{}}
+	v := &api.Verification{Targets: []api.TargetVerification{}}
 	for _, l := range loops {
 		type outcome struct {
-			found TargetVerification
+			found api.TargetVerification
 			err   error
 		}
 		done := make(chan outcome, 1)
@@ -75,7 +76,7 @@ func (w *Watcher) Verify(ctx context.Context, target string) (*Verification, err
 				done <- outcome{err: err}
 				return
 			}
-			l.verify(func(found TargetVerification, err error) { done <- outcome{found, err} })
+			l.verify(func(found api.TargetVerification, err error) { done <- outcome{found, err} })
 		})
 		if err != nil {
 			return nil, err
@@ -96,34 +97,34 @@ func (w *Watcher) Verify(ctx context.Context, target string) (*Verification, err
 }
 
 // Manage ends the release of a target and returns when the target has settled.
-func (w *Watcher) Manage(ctx context.Context, target string) (*Report, error) {
+func (w *Watcher) Manage(ctx context.Context, target string) (*api.Report, error) {
 	return w.settle(ctx, target, func(l *loop) (*waiter, error) { return l.manage() })
 }
 
 // Reclone makes all copies of a target again and returns when that is done.
-func (w *Watcher) Reclone(ctx context.Context, target string) (*Report, error) {
+func (w *Watcher) Reclone(ctx context.Context, target string) (*api.Report, error) {
 	return w.settle(ctx, target, func(l *loop) (*waiter, error) { return l.reclone() })
 }
 
 // Adopt installs file as the new source of a target and returns when it is in force.
-func (w *Watcher) Adopt(ctx context.Context, target, file string) (*Report, error) {
+func (w *Watcher) Adopt(ctx context.Context, target, file string) (*api.Report, error) {
 	return w.settle(ctx, target, func(l *loop) (*waiter, error) { return l.adopt(ctx, file) })
 }
 
 // AdoptGeneration puts an earlier generation of a target in force again and returns when it is.
-func (w *Watcher) AdoptGeneration(ctx context.Context, target, hash string) (*Report, error) {
+func (w *Watcher) AdoptGeneration(ctx context.Context, target, hash string) (*api.Report, error) {
 	return w.settle(ctx, target, func(l *loop) (*waiter, error) { return l.adoptGeneration(ctx, hash) })
 }
 
 // Generations lists what one target, or all, can go back to.
-func (w *Watcher) Generations(ctx context.Context, target string) (*Generations, error) {
+func (w *Watcher) Generations(ctx context.Context, target string) (*api.Generations, error) {
 	loops, err := w.each(target)
 	if err != nil {
 		return nil, err
 	}
-	all := &Generations{Targets: []TargetGenerations{}}
+	all := &api.Generations{Targets: []api.TargetGenerations{}}
 	for _, l := range loops {
-		var g TargetGenerations
+		var g api.TargetGenerations
 		var gerr error
 		if err := l.do(ctx, l.gone, func() { g, gerr = l.generations() }); err != nil {
 			return nil, err
@@ -137,7 +138,7 @@ func (w *Watcher) Generations(ctx context.Context, target string) (*Generations,
 }
 
 // settle begins something on a target's loop and waits until the target has settled.
-func (w *Watcher) settle(ctx context.Context, target string, begin func(*loop) (*waiter, error)) (*Report, error) {
+func (w *Watcher) settle(ctx context.Context, target string, begin func(*loop) (*waiter, error)) (*api.Report, error) {
 	l, err := w.find(target)
 	if err != nil {
 		return nil, err
@@ -162,8 +163,8 @@ func (w *Watcher) settle(ctx context.Context, target string, begin func(*loop) (
 }
 
 // Restore gives path back and makes the target released.
-func (w *Watcher) Restore(ctx context.Context, target string, force bool) (*Report, error) {
-	return w.direct(ctx, target, func(l *loop) (*Report, error) {
+func (w *Watcher) Restore(ctx context.Context, target string, force bool) (*api.Report, error) {
+	return w.direct(ctx, target, func(l *loop) (*api.Report, error) {
 		if l.leaving {
 			return l.leaveForGood()
 		}
@@ -172,22 +173,22 @@ func (w *Watcher) Restore(ctx context.Context, target string, force bool) (*Repo
 }
 
 // Rotate moves the private link by an operator's word.
-func (w *Watcher) Rotate(ctx context.Context, target string, to int) (*Report, error) {
-	return w.direct(ctx, target, func(l *loop) (*Report, error) {
+func (w *Watcher) Rotate(ctx context.Context, target string, to int) (*api.Report, error) {
+	return w.direct(ctx, target, func(l *loop) (*api.Report, error) {
 		if l.leaving {
-			return nil, fmt.Errorf("%w: %q: %s", ErrNoTarget, target, leaveReason(l.cfg.Path))
+			return nil, fmt.Errorf("%w: %q: %s", api.ErrNoTarget, target, leaveReason(l.cfg.Path))
 		}
 		return l.rotateBy(to)
 	})
 }
 
 // direct does something on a target's loop that is over when it returns.
-func (w *Watcher) direct(ctx context.Context, target string, act func(*loop) (*Report, error)) (*Report, error) {
+func (w *Watcher) direct(ctx context.Context, target string, act func(*loop) (*api.Report, error)) (*api.Report, error) {
 	l, err := w.findIn(target, true)
 	if err != nil {
 		return nil, err
 	}
-	var r *Report
+	var r *api.Report
 	var aerr error
 	if err := l.do(ctx, l.gone, func() { r, aerr = act(l); l.show() }); err != nil {
 		return nil, err
@@ -197,7 +198,7 @@ func (w *Watcher) direct(ctx context.Context, target string, act func(*loop) (*R
 
 // Reload reads the configuration again and acts on what has changed. A bad one changes nothing and
 // shows in the status.
-func (w *Watcher) Reload(ctx context.Context) (*Report, error) {
+func (w *Watcher) Reload(ctx context.Context) (*api.Report, error) {
 	w.reloading.Lock()
 	defer w.reloading.Unlock()
 	began := time.Now()
@@ -214,8 +215,8 @@ func (w *Watcher) Reload(ctx context.Context) (*Report, error) {
 }
 
 // tellReload tells the log and the history what came of a reload.
-func (w *Watcher) tellReload(r *Report, err error, took time.Duration) {
-	e := Event{Kind: EventReload, Reason: "failure", Seconds: took.Seconds()}
+func (w *Watcher) tellReload(r *api.Report, err error, took time.Duration) {
+	e := api.Event{Kind: api.EventReload, Reason: "failure", Seconds: took.Seconds()}
 	if err != nil {
 		e.Message = fmt.Sprintf("the configuration is not reloaded: %v", err)
 		w.happened(zerolog.ErrorLevel, e)
@@ -227,20 +228,20 @@ func (w *Watcher) tellReload(r *Report, err error, took time.Duration) {
 	}
 	w.happened(zerolog.InfoLevel, e)
 	for _, warning := range r.Warnings {
-		w.happened(zerolog.WarnLevel, Event{Kind: EventReload, Reason: "warning", Message: warning})
+		w.happened(zerolog.WarnLevel, api.Event{Kind: api.EventReload, Reason: "warning", Message: warning})
 	}
 }
 
 // reload is Reload. w.reloading is held.
-func (w *Watcher) reload(ctx context.Context) (*Report, error) {
+func (w *Watcher) reload(ctx context.Context) (*api.Report, error) {
 	cfg, err := w.load()
 	if err != nil {
 		w.mu.Lock()
 		w.cfgError = err.Error()
 		w.mu.Unlock()
-		return nil, fmt.Errorf("%w: nothing has changed: %w", ErrRefused, err)
+		return nil, fmt.Errorf("%w: nothing has changed: %w", api.ErrRefused, err)
 	}
-	r := &Report{Done: []string{}, Warnings: []string{}}
+	r := &api.Report{Done: []string{}, Warnings: []string{}}
 	w.mu.Lock()
 	old := w.cfg
 	w.cfgError = ""
@@ -285,7 +286,7 @@ func (w *Watcher) reload(ctx context.Context) (*Report, error) {
 
 // dropTargets restores the targets that are gone from the configuration, and those whose path has changed
 // or whose publish has in a way that is not possible in place, which are published anew.
-func (w *Watcher) dropTargets(ctx context.Context, old, cfg *config.Config, r *Report) error {
+func (w *Watcher) dropTargets(ctx context.Context, old, cfg *config.Config, r *api.Report) error {
 	for _, t := range old.Targets {
 		now, stays := cfg.Target(t.Name)
 		if stays && now.Path == t.Path && inPlace(t.Publish, now.Publish) {
@@ -302,7 +303,7 @@ func (w *Watcher) dropTargets(ctx context.Context, old, cfg *config.Config, r *R
 		if sidecar {
 			leave = l.toSidecar
 		}
-		var undone *Report
+		var undone *api.Report
 		var uerr error
 		if err := l.do(ctx, l.gone, func() { undone, uerr = leave() }); err != nil {
 			return err

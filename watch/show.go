@@ -6,14 +6,15 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"relinkd/api"
 	"relinkd/linker"
 	"relinkd/pool"
 )
 
 // shown is what others see of a target: never changed once it is stored.
 type shown struct {
-	TargetStatus
-	Measures
+	api.TargetStatus
+	api.Measures
 	lastErr string
 }
 
@@ -23,7 +24,7 @@ func (t *target) show() {
 	s := &shown{
 		lastErr:  t.lastErr,
 		Measures: t.measures,
-		TargetStatus: TargetStatus{
+		TargetStatus: api.TargetStatus{
 			Name:                t.name,
 			Path:                t.cfg.Path,
 			PrivateLink:         linker.PrivateLink(t.cfg.Path),
@@ -47,7 +48,7 @@ func (t *target) show() {
 			ThresholdPromised:   t.promise.broken == "",
 			ThresholdReason:     t.promise.broken,
 			UnpromisedAt:        t.promise.last,
-			Copies:              []CopyStatus{},
+			Copies:              []api.CopyStatus{},
 		},
 	}
 	if t.current > 0 {
@@ -60,7 +61,7 @@ func (t *target) show() {
 	}
 	counts := t.follower.Counts()
 	if t.src != nil {
-		s.Generation = Generation{SHA256: t.src.SHA256(), Size: t.src.Info().Size, Since: t.since}
+		s.Generation = api.Generation{SHA256: t.src.SHA256(), Size: t.src.Info().Size, Since: t.since}
 	}
 	for _, c := range t.pool.Owned() {
 		n := counts.Of(c.Info.ID)
@@ -69,7 +70,7 @@ func (t *target) show() {
 			continue
 		}
 		s.Processes += n
-		s.Copies = append(s.Copies, CopyStatus{
+		s.Copies = append(s.Copies, api.CopyStatus{
 			Name:      pool.CopyName(t.base(), c.Number),
 			Number:    c.Number,
 			Processes: n,
@@ -96,8 +97,8 @@ func (t *target) tellState() {
 	}
 	from := t.told
 	t.told = t.status
-	t.happened(zerolog.InfoLevel, Event{
-		Kind: EventState, Reason: t.reason, From: string(from), To: string(t.status),
+	t.happened(zerolog.InfoLevel, api.Event{
+		Kind: api.EventState, Reason: t.reason, From: string(from), To: string(t.status),
 		Message: fmt.Sprintf("%s is %s now, and was %s%s", t.cfg.Path, t.status, from, because(t.reason)),
 	})
 }

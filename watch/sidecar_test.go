@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"relinkd/api"
 	"relinkd/linker"
 )
 
@@ -51,13 +52,13 @@ func TestSidecarUpgrade(t *testing.T) {
 	})
 	s.install("2")
 	<-cloning
-	st := d.waitFor("bypassed", func(st TargetStatus) bool { return st.State == Bypassed })
+	st := d.waitFor("bypassed", func(st api.TargetStatus) bool { return st.State == api.Bypassed })
 	if st.Current != "" || linkText(t, s.privateLink()) != "../"+name {
 		t.Errorf("bypassed: current %q, the private link says %q", st.Current, linkText(t, s.privateLink()))
 	}
 	pid := hold(t, s.privateLink())
 	s.runs(s.privateLink(), "2")
-	d.waitFor("the process on the packaged file is seen", func(st TargetStatus) bool { return st.SourceProcesses == 1 })
+	d.waitFor("the process on the packaged file is seen", func(st api.TargetStatus) bool { return st.SourceProcesses == 1 })
 	close(goOn)
 	d.steady("2")
 	end()

@@ -20,6 +20,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/internal/fstest"
@@ -283,9 +284,9 @@ func (d *daemon) stop() {
 }
 
 // target is the status of the target NAME.
-func (d *daemon) target() TargetStatus { return d.targetOf(name) }
+func (d *daemon) target() api.TargetStatus { return d.targetOf(name) }
 
-func (d *daemon) targetOf(target string) TargetStatus {
+func (d *daemon) targetOf(target string) api.TargetStatus {
 	d.s.t.Helper()
 	st, err := d.Status(context.Background())
 	must(d.s.t, err)
@@ -294,7 +295,7 @@ func (d *daemon) targetOf(target string) TargetStatus {
 			return t
 		}
 	}
-	return TargetStatus{}
+	return api.TargetStatus{}
 }
 
 // within polls until cond holds, and reports whether it did in time.
@@ -321,12 +322,12 @@ func eventually(t testing.TB, what string, cond func() bool) {
 }
 
 // waitFor waits until the status of the target NAME is as wanted, and returns it.
-func (d *daemon) waitFor(what string, cond func(TargetStatus) bool) TargetStatus {
+func (d *daemon) waitFor(what string, cond func(api.TargetStatus) bool) api.TargetStatus {
 	d.s.t.Helper()
 	return d.waitForTarget(name, what, cond)
 }
 
-func (d *daemon) waitForTarget(target, what string, cond func(TargetStatus) bool) (st TargetStatus) {
+func (d *daemon) waitForTarget(target, what string, cond func(api.TargetStatus) bool) (st api.TargetStatus) {
 	d.s.t.Helper()
 	if !within(deadline, func() bool { st = d.targetOf(target); return cond(st) }) {
 		d.s.t.Fatalf("waited %s in vain: %s; the status is %+v", deadline, what, st)
@@ -337,17 +338,17 @@ func (d *daemon) waitForTarget(target, what string, cond func(TargetStatus) bool
 // degraded waits until the target NAME is degraded, and checks that the reason says so.
 func (d *daemon) degraded(reason string) {
 	d.s.t.Helper()
-	d.waitFor("degraded: "+reason, func(st TargetStatus) bool {
-		return st.State == Degraded && strings.Contains(st.Reason, reason)
+	d.waitFor("degraded: "+reason, func(st api.TargetStatus) bool {
+		return st.State == api.Degraded && strings.Contains(st.Reason, reason)
 	})
 }
 
 // steady waits until the version is in force and all is well, and checks what stands on disk.
-func (d *daemon) steady(version string) TargetStatus {
+func (d *daemon) steady(version string) api.TargetStatus {
 	d.s.t.Helper()
-	steady := func(st TargetStatus) bool {
-		return st.State == Steady && st.Generation.SHA256 == sha(version) &&
-			!slices.ContainsFunc(st.Copies, func(c CopyStatus) bool { return !c.Verified })
+	steady := func(st api.TargetStatus) bool {
+		return st.State == api.Steady && st.Generation.SHA256 == sha(version) &&
+			!slices.ContainsFunc(st.Copies, func(c api.CopyStatus) bool { return !c.Verified })
 	}
 	d.waitFor("steady with "+version, steady)
 	must(d.s.t, d.Answer(context.Background())) // it may be in the midst of what it finds to do
@@ -387,7 +388,7 @@ func (s *site) holds(path, version string) {
 
 // inForce fails the test unless everything on disk is as it should be when a version is in force
 // in the given copies, which are all that there are, and nothing else is left.
-func (s *site) inForce(version string, copies ...CopyStatus) {
+func (s *site) inForce(version string, copies ...api.CopyStatus) {
 	s.t.Helper()
 	cfg, err := s.load()
 	must(s.t, err)

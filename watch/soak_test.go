@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/internal/faults"
 )
@@ -71,7 +72,7 @@ func TestSoak(t *testing.T) {
 			next++
 			version = fmt.Sprint(next)
 			s.install(version)
-			d.waitFor("the upgrade is in force", func(st TargetStatus) bool { return st.State == Steady && st.Generation.SHA256 == sha(version) })
+			d.waitFor("the upgrade is in force", func(st api.TargetStatus) bool { return st.State == api.Steady && st.Generation.SHA256 == sha(version) })
 			done["upgrades"]++
 		case 2:
 			s.retarget(func(c *config.Target) { c.Copies = 4 + random.IntN(5); c.Threshold = 8 + random.IntN(8) })
@@ -123,8 +124,8 @@ func TestSoak(t *testing.T) {
 		s.retarget(func(c *config.Target) { c.Copies, c.Threshold = 8, 12 })
 		_, err := d.Reload(t.Context())
 		must(t, err)
-		d.waitFor("at rest", func(st TargetStatus) bool {
-			return st.State == Steady && st.Processes+st.StaleProcesses+st.SourceProcesses == 0
+		d.waitFor("at rest", func(st api.TargetStatus) bool {
+			return st.State == api.Steady && st.Processes+st.StaleProcesses+st.SourceProcesses == 0
 		})
 		return holding(t)
 	}

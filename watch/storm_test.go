@@ -11,13 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 )
 
 // storm is what happens to a target under two loads for a while.
 type storm struct {
-	status  *Status
-	target  TargetStatus
+	status  *api.Status
+	target  api.TargetStatus
 	spawns  int
 	rate    float64       // the highest rate that the status has shown
 	latency time.Duration // the longest
@@ -128,7 +129,7 @@ func TestStorm(t *testing.T) {
 	s := stormSite(t, config.EventsNetlink)
 	niced(t)
 	d := s.start()
-	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+	d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 	needNetlink(t, d)
 	b := blow(t, s, d, 3000)
 	late := int(math.Ceil(b.latency.Seconds() * b.rate))
@@ -159,7 +160,7 @@ func TestStormOverflow(t *testing.T) {
 	s.receiveBuffer = 1 // as small as the kernel makes it: a few events
 	niced(t)
 	d := s.start()
-	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+	d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 	needNetlink(t, d)
 	b := blow(t, s, d, 1000)
 	if b.status.Overflows == 0 {
@@ -176,7 +177,7 @@ func TestStormCensus(t *testing.T) {
 	s := stormSite(t, config.EventsOff)
 	niced(t)
 	d := s.start()
-	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+	d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 	b := blow(t, s, d, 1000)
 	unseen := int(math.Ceil(b.latency.Seconds() * float64(b.spawns) / stormTime.Seconds() * 2))
 	if b.target.PeakCopyProcesses > b.target.Threshold/2+unseen {
@@ -198,7 +199,7 @@ func BenchmarkExecToLink(b *testing.B) {
 	s.install("1")
 	niced(b)
 	d := s.start()
-	d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+	d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 	l := startLoad(b, load{Path: s.path, Alive: 30, For: 20 * time.Second})
 	l.wait()
 	d.stop()
@@ -235,13 +236,13 @@ func TestForeignStorm(t *testing.T) {
 	for range ours {
 		hold(t, s.path)
 	}
-	d.waitFor("counted", func(st TargetStatus) bool { return st.Processes == ours })
+	d.waitFor("counted", func(st api.TargetStatus) bool { return st.Processes == ours })
 	foreign, err := exec.LookPath("true")
 	must(t, err)
 	l := startLoad(t, load{Path: foreign, For: 2 * time.Second})
 	spawns := l.wait().Spawns
 	hold(t, s.path)
-	st := d.waitFor("one more is counted", func(st TargetStatus) bool { return st.Processes == ours+1 })
+	st := d.waitFor("one more is counted", func(st api.TargetStatus) bool { return st.Processes == ours+1 })
 	if hand := countByHand(t, s)[st.Current]; hand != ours+1 || st.PeakCopyProcesses != ours+1 || st.Rotations != 0 {
 		t.Errorf("%d by hand, after %d foreign processes: %+v", hand, spawns, st)
 	}

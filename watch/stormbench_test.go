@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 )
 
@@ -46,11 +47,11 @@ func BenchmarkForeignStorm(b *testing.B) {
 			s.configure(func(c *config.Config) { c.Census.Events = config.EventsNetlink })
 			s.install("1")
 			d := s.start()
-			d.waitFor("steady", func(st TargetStatus) bool { return st.State == Steady })
+			d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
 			for range 20 {
 				hold(b, s.path)
 			}
-			d.waitFor("counted", func(st TargetStatus) bool { return st.Processes == 20 })
+			d.waitFor("counted", func(st api.TargetStatus) bool { return st.Processes == 20 })
 			cost, began := cpuTime(b), time.Now()
 			processes := storm(b)
 			took := time.Since(began)
@@ -58,7 +59,7 @@ func BenchmarkForeignStorm(b *testing.B) {
 			b.ReportMetric(float64(processes)/took.Seconds(), "processes/s")
 			b.ReportMetric(0, "ns/op")
 			st := d.target()
-			if hand := countByHand(b, s)[st.Current]; st.Processes != 20 || st.shownCopy(b).Processes != hand {
+			if hand := countByHand(b, s)[st.Current]; st.Processes != 20 || shownCopy(b, &st).Processes != hand {
 				b.Errorf("%d processes, %d by hand, want 20", st.Processes, hand)
 			}
 			if all, err := d.Status(b.Context()); err != nil || all.Overflows != 0 {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/internal/faults"
@@ -253,7 +254,7 @@ func (s *site) ensured(w *Watcher) *target {
 			}
 			continue
 		}
-		if t.settled() && again == 0 || t.status == Degraded || t.status == Absent || t.status == Steady {
+		if t.settled() && again == 0 || t.status == api.Degraded || t.status == api.Absent || t.status == api.Steady {
 			break
 		}
 		select {
@@ -337,15 +338,15 @@ func TestTableOfStart(t *testing.T) {
 			executes = s.privateLink()
 		}
 		switch state {
-		case Steady:
+		case api.Steady:
 			if !bytes.Equal(executed(executes), standin.ELF(c.newest())) {
 				t.Errorf("steady, and %s does not execute %s", executes, c.newest())
 			}
-		case Degraded, Absent:
+		case api.Degraded, api.Absent:
 			if reason == "" {
 				t.Errorf("%s without a reason", state)
 			}
-			if state == Absent && c.newest() != "" {
+			if state == api.Absent && c.newest() != "" {
 				t.Errorf("absent (%s), and there is %s", reason, c.newest())
 			}
 		default:

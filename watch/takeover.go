@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"relinkd/api"
 	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
@@ -31,7 +32,7 @@ func (t *target) startTakeOver(ctx context.Context, o observation) error {
 	if err := t.link.KeepLinked(linked); err != nil {
 		return err
 	}
-	t.did(Event{Kind: EventManage}, "took %s, which %s leads to, as the source", linked, t.cfg.Path)
+	t.did(api.Event{Kind: api.EventManage}, "took %s, which %s leads to, as the source", linked, t.cfg.Path)
 	return t.takeOverFrom(ctx, o)
 }
 
@@ -70,7 +71,7 @@ func (t *target) takeOverCopies(j *job, src *pool.Source) error {
 		}
 		t.pool.Own(pool.Copy{Number: n, Info: info})
 	}
-	t.did(Event{Kind: EventManage}, "verified the hand-made copies: %d stay, %d are cloned again, of which %d differed in content", len(adopted), again, kept)
+	t.did(api.Event{Kind: api.EventManage}, "verified the hand-made copies: %d stay, %d are cloned again, of which %d differed in content", len(adopted), again, kept)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/internal/faults"
@@ -203,7 +204,7 @@ func TestBitRot(t *testing.T) {
 		if now := lstat(t, path); now != was {
 			t.Fatalf("the test itself: %+v became %+v", was, now)
 		}
-		d.waitFor("the link leaves the copy", func(now TargetStatus) bool { return now.Current != st.Current })
+		d.waitFor("the link leaves the copy", func(now api.TargetStatus) bool { return now.Current != st.Current })
 		eventually(t, "the copy is cloned again", func() bool { return again(t, path, was) })
 	}
 	d.steady("version 1")
@@ -246,15 +247,15 @@ func TestTamperingWithThePristine(t *testing.T) {
 					d = s.start()
 				}
 				_, err := d.Verify(t.Context(), name)
-				if err != nil && !errors.Is(err, ErrRefused) { // it may be overtaken by what it would lead to
+				if err != nil && !errors.Is(err, api.ErrRefused) { // it may be overtaken by what it would lead to
 					t.Error(err)
 				}
-				d.waitFor("the status tells", func(st TargetStatus) bool {
-					return st.State == Steady && len(st.Copies) == 3 && strings.Contains(st.Reason, "the pristine was changed")
+				d.waitFor("the status tells", func(st api.TargetStatus) bool {
+					return st.State == api.Steady && len(st.Copies) == 3 && strings.Contains(st.Reason, "the pristine was changed")
 				})
 				must(t, os.Remove(s.copy(2)))
-				d.waitFor("the copy is made again", func(st TargetStatus) bool {
-					return st.State == Steady && !lstat(t, s.copy(2)).ID.IsZero()
+				d.waitFor("the copy is made again", func(st api.TargetStatus) bool {
+					return st.State == api.Steady && !lstat(t, s.copy(2)).ID.IsZero()
 				})
 				s.holds(s.copy(2), "1")
 				r, err := d.Restore(t.Context(), name, false)

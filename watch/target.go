@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -66,7 +67,7 @@ type target struct {
 	verifying    *verification // the check of all copies that is under way
 	working      int           // pieces of work off the loop whose results are still to come
 	exec         execution
-	status       State
+	status       api.State
 	reason       string
 	awaits       bool   // relinkd manage would go on
 	deaf         string // why file events are not to be had
@@ -74,9 +75,9 @@ type target struct {
 	watchChecked time.Time
 	notice       string // what is worth telling although all is well
 	lastErr      string
-	measures     Measures
-	summary      summary // of rotations
-	told         State   // the last one that was told of
+	measures     api.Measures
+	summary      summary   // of rotations
+	told         api.State // the last one that was told of
 	retry        backoff
 	growRetry    backoff
 	growFailed   string // why no further copy could be made the last time; "" when one could
@@ -107,7 +108,7 @@ type target struct {
 
 	rotatedAt   time.Time
 	left        map[int]time.Time // when the private link last led to a copy that it no longer leads to
-	rotations   RotationsByReason
+	rotations   api.RotationsByReason
 	peak        int
 	saturated   bool
 	saturatedAt time.Time // when that was last told of
@@ -121,7 +122,7 @@ type target struct {
 
 // waiter is an operator who waits for the target to settle.
 type waiter struct {
-	report *Report
+	report *api.Report
 	done   chan error
 
 	inForce bool // what was asked for is done, though the target may be degraded for another reason
@@ -143,9 +144,9 @@ func newTarget(w *Watcher, cfg config.Target) *target {
 		first:       make(chan struct{}),
 		history:     w.history,
 		locks:       &w.privates,
-		told:        Starting,
+		told:        api.Starting,
 		cfg:         cfg,
-		status:      Starting,
+		status:      api.Starting,
 		wanted:      cfg.Copies,
 		measures:    newMeasures(),
 		stale:       map[fsys.ID]time.Time{},
@@ -188,7 +189,7 @@ func (t *target) do(ctx context.Context, gone <-chan struct{}, fn func()) error 
 		<-done
 		return late
 	case <-gone:
-		return fmt.Errorf("%w: target %s is no longer configured", ErrNoTarget, t.name)
+		return fmt.Errorf("%w: target %s is no longer configured", api.ErrNoTarget, t.name)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -354,9 +355,9 @@ func (t *target) unload() {
 // settled reports whether the target is where it will stay until something happens.
 func (t *target) settled() bool {
 	switch t.status {
-	case Starting, Settling, Cloning:
+	case api.Starting, api.Settling, api.Cloning:
 		return false
-	case Bypassed, Steady:
+	case api.Bypassed, api.Steady:
 		return t.job == nil
 	}
 	return true
@@ -368,8 +369,8 @@ func (t *target) answer() {
 		return
 	}
 	var err error
-	if t.status == Degraded {
-		err = fmt.Errorf("%w: %s: %s", ErrRefused, t.cfg.Path, t.reason)
+	if t.status == api.Degraded {
+		err = fmt.Errorf("%w: %s: %s", api.ErrRefused, t.cfg.Path, t.reason)
 	}
 	for _, w := range t.waiters {
 		if err != nil && w.inForce {
@@ -384,7 +385,7 @@ func (t *target) answer() {
 
 // wait adds a waiter that collects what is done from now on.
 func (t *target) wait() *waiter {
-	w := &waiter{report: &Report{Target: t.name}, done: make(chan error, 1)}
+	w := &waiter{report: &api.Report{Target: t.name}, done: make(chan error, 1)}
 	t.waiters = append(t.waiters, w)
 	return w
 }
@@ -399,7 +400,7 @@ func (t *target) unwait(w *waiter) {
 func (t *target) failed(err error) {
 	reason := advise(err)
 	t.wrong(zerolog.ErrorLevel, reason, fmt.Sprintf("degraded, to be tried again in %s", t.retry.next(time.Now())))
-	t.status, t.reason = Degraded, reason
+	t.status, t.reason = api.Degraded, reason
 }
 
 // backoff spaces out attempts that keep failing.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/internal/standin"
 )
@@ -70,7 +71,7 @@ func TestUpgrade(t *testing.T) {
 				d := s.start()
 				before := d.steady("1")
 				held := hold(t, s.path)
-				d.waitFor("the held process is seen", func(st TargetStatus) bool { return st.Processes == 1 })
+				d.waitFor("the held process is seen", func(st api.TargetStatus) bool { return st.Processes == 1 })
 				end := func() {}
 				if u.atomic {
 					end = execLoop(t, s.path)
@@ -85,16 +86,16 @@ func TestUpgrade(t *testing.T) {
 					if st.Current != "imapd_001" {
 						t.Errorf("after the upgrade %s is current, not the first copy", st.Current)
 					}
-					if slices.ContainsFunc(st.Copies, func(c CopyStatus) bool { return c.Inode == before.Copies[c.Number-1].Inode }) {
+					if slices.ContainsFunc(st.Copies, func(c api.CopyStatus) bool { return c.Inode == before.Copies[c.Number-1].Inode }) {
 						t.Error("a copy has the inode that it had before the upgrade")
 					}
 					before = st
 					s.runs(s.path, last)
 				}
 				end()
-				d.waitFor("the held process is stale", func(st TargetStatus) bool { return st.StaleProcesses == 1 && st.Processes == 0 })
+				d.waitFor("the held process is stale", func(st api.TargetStatus) bool { return st.StaleProcesses == 1 && st.Processes == 0 })
 				release(t, held)
-				d.waitFor("no process is stale", func(st TargetStatus) bool { return st.StaleProcesses == 0 })
+				d.waitFor("no process is stale", func(st api.TargetStatus) bool { return st.StaleProcesses == 0 })
 				d.stop()
 				s.runs(s.path, last)
 			})
@@ -127,7 +128,7 @@ func TestCopyThroughTheLink(t *testing.T) {
 	command(t, "cp", s.file("2"), s.path)
 	drifted := s.private(changed + ".drifted")
 	eventually(t, "the changed file is kept", func() bool { return !lstat(t, drifted).ID.IsZero() })
-	d.waitFor("the private link has left the changed copy", func(st TargetStatus) bool { return st.Current != changed })
+	d.waitFor("the private link has left the changed copy", func(st api.TargetStatus) bool { return st.Current != changed })
 	d.steady("1")
 	s.holds(drifted, "2")
 	s.runs(s.path, "1")
@@ -146,7 +147,7 @@ func TestPathRemovedByHand(t *testing.T) {
 	if absent := time.Since(removed); absent < 20*time.Millisecond {
 		t.Errorf("put back after %s: an installer at work would fail", absent)
 	}
-	st := d.waitFor("the status tells", func(st TargetStatus) bool { return st.State == Steady && st.Reason != "" })
+	st := d.waitFor("the status tells", func(st api.TargetStatus) bool { return st.State == api.Steady && st.Reason != "" })
 	said(t, []string{st.Reason}, "path was removed by somebody and put back")
 	d.steady("1")
 	s.runs(s.path, "1")
@@ -217,8 +218,8 @@ func TestNeverFinished(t *testing.T) {
 	must(t, err)
 	defer writer.Close()
 	d := s.start()
-	d.waitFor("settling", func(st TargetStatus) bool {
-		return st.State == Settling && strings.Contains(st.Reason, "open for writing")
+	d.waitFor("settling", func(st api.TargetStatus) bool {
+		return st.State == api.Settling && strings.Contains(st.Reason, "open for writing")
 	})
 	d.degraded("a program has it open for writing")
 	must(t, writer.Close())

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -24,9 +25,9 @@ func (t *target) manage() (*waiter, error) {
 		return nil, err
 	}
 	t.released, t.takeOver, t.active = false, true, true
-	t.happened(zerolog.InfoLevel, Event{Kind: EventManage, Reason: "by an operator's word", Message: t.cfg.Path + " is to be managed"})
+	t.happened(zerolog.InfoLevel, api.Event{Kind: api.EventManage, Reason: "by an operator's word", Message: t.cfg.Path + " is to be managed"})
 	t.retry.reset()
-	t.status = Starting
+	t.status = api.Starting
 	w := t.wait()
 	t.wake()
 	return w, nil
@@ -36,8 +37,8 @@ func (t *target) manage() (*waiter, error) {
 // target released, so that no start takes it over again. With publish = "none" the private link
 // stays, leading to path, until force says that nothing names it any more. A restore that fails leaves
 // the target managed as it was; one that nobody waits for any more is not carried out.
-func (t *target) restore(ctx context.Context, force bool) (*Report, error) {
-	r := &Report{Target: t.name}
+func (t *target) restore(ctx context.Context, force bool) (*api.Report, error) {
+	r := &api.Report{Target: t.name}
 	was := t.released
 	t.cancelWork()
 	err := t.undo(force, r, func() error {
@@ -66,21 +67,21 @@ func (t *target) restore(ctx context.Context, force bool) (*Report, error) {
 }
 
 // gaveBack tells the log and the history of what undo did.
-func (t *target) gaveBack(r *Report, why string) {
-	t.happened(zerolog.InfoLevel, Event{Kind: EventRestore, Reason: why, Message: strings.Join(r.Done, "; ")})
+func (t *target) gaveBack(r *api.Report, why string) {
+	t.happened(zerolog.InfoLevel, api.Event{Kind: api.EventRestore, Reason: why, Message: strings.Join(r.Done, "; ")})
 	level := zerolog.WarnLevel
 	if !t.active { // without a daemon the verb itself prints them
 		level = zerolog.InfoLevel
 	}
 	for _, line := range r.Warnings {
-		t.happened(level, Event{Kind: EventRestore, Reason: why, Message: line})
+		t.happened(level, api.Event{Kind: api.EventRestore, Reason: why, Message: line})
 	}
 }
 
 // undo restores path and takes away what is ours. Whatever can refuse does so before begin, which is called
 // ahead of the first change: after an error the target can be managed on. What cannot be removed when path
 // is restored is no error: it is told of in r.
-func (t *target) undo(force bool, r *Report, begin func() error) error {
+func (t *target) undo(force bool, r *api.Report, begin func() error) error {
 	err := t.open()
 	if errors.Is(err, errAbsent) {
 		r.Done = append(r.Done, fmt.Sprintf("nothing is installed at %s", t.cfg.Path))
@@ -155,7 +156,7 @@ func (t *target) wasManaged() (bool, error) {
 
 // clearAway removes the copies and, unless cyrus.conf may name it, the private link. What cannot be
 // removed is told of: path is restored by now.
-func (t *target) clearAway(force bool, r *Report) error {
+func (t *target) clearAway(force bool, r *api.Report) error {
 	if err := t.link.MayRemove(""); err != nil {
 		return err
 	}
@@ -172,7 +173,7 @@ func (t *target) clearAway(force bool, r *Report) error {
 			"%s stays and leads to %s: a service whose program is missing stops Cyrus. Name %s in cyrus.conf again, restart Cyrus, then: relinkd restore %s --force",
 			t.link.PrivateLink(), t.cfg.Path, t.cfg.Path, t.name))
 		for _, g := range generations {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("the earlier generation %s stays as %s until then", ShortHash(g.SHA256), t.link.Private().Join(g.Name)))
+			r.Warnings = append(r.Warnings, fmt.Sprintf("the earlier generation %s stays as %s until then", api.ShortHash(g.SHA256), t.link.Private().Join(g.Name)))
 		}
 	} else {
 		kept, err := t.link.Dismantle("")
@@ -189,7 +190,7 @@ func (t *target) clearAway(force bool, r *Report) error {
 	}
 	if t.link.Private() == nil {
 		for _, g := range generations {
-			r.Done = append(r.Done, fmt.Sprintf("removed the earlier generation %s, of %s", ShortHash(g.SHA256), g.Info.ModTime().Format(time.DateOnly)))
+			r.Done = append(r.Done, fmt.Sprintf("removed the earlier generation %s, of %s", api.ShortHash(g.SHA256), g.Info.ModTime().Format(time.DateOnly)))
 		}
 	}
 	if failed { // by the manifest the next restore knows what is left
@@ -201,7 +202,7 @@ func (t *target) clearAway(force bool, r *Report) error {
 }
 
 // removeLeft removes the copies that an earlier restore could not, and of which the manifest tells.
-func (t *target) removeLeft(r *Report) error {
+func (t *target) removeLeft(r *api.Report) error {
 	m, err := t.manifest()
 	if err != nil || len(m.Copies) == 0 {
 		return nil
@@ -234,14 +235,14 @@ func (t *target) removeLeft(r *Report) error {
 }
 
 // tellLeft tells of what is left on purpose.
-func (t *target) tellLeft(left []string, r *Report) {
+func (t *target) tellLeft(left []string, r *api.Report) {
 	for _, name := range left {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%s is left: relinkd did not make it", name))
 	}
 }
 
 // cannotRemove tells of what could not be removed: nothing depends on it any more.
-func (t *target) cannotRemove(err error, r *Report) {
+func (t *target) cannotRemove(err error, r *api.Report) {
 	if err != nil {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: it is left", advise(err)))
 	}
@@ -249,7 +250,7 @@ func (t *target) cannotRemove(err error, r *Report) {
 
 // clearRemnants removes what a crash has left in the private directory, and that with it, before anything
 // was published or after everything was restored. mend must have run: it brings a newer file to light.
-func (t *target) clearRemnants(r *Report) error {
+func (t *target) clearRemnants(r *api.Report) error {
 	if t.link.Private() == nil {
 		return nil
 	}
@@ -261,7 +262,7 @@ func (t *target) clearRemnants(r *Report) error {
 }
 
 // restored ends a restore: nothing of ours stands there any more, and what is left is not ours.
-func (t *target) restored(left []string, r *Report) error {
+func (t *target) restored(left []string, r *api.Report) error {
 	t.tellLeft(left, r)
 	t.unload()
 	t.cannotRemove(t.forgetManifest(), r)
@@ -269,7 +270,7 @@ func (t *target) restored(left []string, r *Report) error {
 }
 
 // mend brings what a crash has left into a state that the rest of a restore knows.
-func (t *target) mend(r *Report) error {
+func (t *target) mend(r *api.Report) error {
 	if _, err := t.link.Recover(t.isCopy); err != nil {
 		return err
 	}
@@ -296,7 +297,7 @@ type madePristine struct {
 
 // prepareRestore mends what a crash has left. Where a pristine is needed and there is none that is
 // complete and as it was, one is cloned from a copy or, without one, from what was in force before.
-func (t *target) prepareRestore(r *Report) (made madePristine, err error) {
+func (t *target) prepareRestore(r *api.Report) (made madePristine, err error) {
 	made.undo = func() error { return nil }
 	if t.link.Private() == nil {
 		if err := t.link.MakePrivate(); err != nil {
@@ -408,9 +409,9 @@ func (t *target) completeSource(dir *fsys.Dir, name string) *pool.Source {
 
 // rotateBy moves the private link by an operator's word: to copy number to, or with 0 to the least
 // loaded other copy.
-func (t *target) rotateBy(to int) (*Report, error) {
+func (t *target) rotateBy(to int) (*api.Report, error) {
 	if t.released || t.current == 0 || t.src == nil {
-		return nil, fmt.Errorf("%w: %s has no copies in force (%s%s)", ErrRefused, t.name, t.status, because(t.reason))
+		return nil, fmt.Errorf("%w: %s has no copies in force (%s%s)", api.ErrRefused, t.name, t.status, because(t.reason))
 	}
 	loads := t.loads(t.follower.Counts())
 	found := false
@@ -423,17 +424,17 @@ func (t *target) rotateBy(to int) (*Report, error) {
 	}
 	switch {
 	case !found && to == 0:
-		return nil, fmt.Errorf("%w: %s has no other copy", ErrRefused, t.name)
+		return nil, fmt.Errorf("%w: %s has no other copy", api.ErrRefused, t.name)
 	case !found:
-		return nil, fmt.Errorf("%w: %s has no copy number %d: it has 1 to %d", ErrRefused, t.name, to, t.wanted)
+		return nil, fmt.Errorf("%w: %s has no copy number %d: it has 1 to %d", api.ErrRefused, t.name, to, t.wanted)
 	case to == t.current:
-		return nil, fmt.Errorf("%w: %s leads to %s already", ErrRefused, t.link.PrivateLink(), pool.CopyName(t.base(), to))
+		return nil, fmt.Errorf("%w: %s leads to %s already", api.ErrRefused, t.link.PrivateLink(), pool.CopyName(t.base(), to))
 	}
 	from := pool.CopyName(t.base(), t.current)
 	if err := t.rotate(to, reasonOperator); err != nil {
 		return nil, errors.New(advise(err))
 	}
-	return &Report{Target: t.name, Done: []string{fmt.Sprintf("rotated from %s to %s", from, pool.CopyName(t.base(), to))}}, nil
+	return &api.Report{Target: t.name, Done: []string{fmt.Sprintf("rotated from %s to %s", from, pool.CopyName(t.base(), to))}}, nil
 }
 
 func because(reason string) string {
@@ -446,11 +447,11 @@ func because(reason string) string {
 // reclone makes all copies again from the source in force.
 func (t *target) reclone() (*waiter, error) {
 	if t.released || t.src == nil {
-		return nil, fmt.Errorf("%w: %s has no source in force (%s%s)", ErrRefused, t.name, t.status, because(t.reason))
+		return nil, fmt.Errorf("%w: %s has no source in force (%s%s)", api.ErrRefused, t.name, t.status, because(t.reason))
 	}
 	t.remake = true
 	t.retry.reset()
-	t.status = Cloning
+	t.status = api.Cloning
 	w := t.wait()
 	t.wake()
 	return w, nil

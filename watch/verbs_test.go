@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/internal/standin"
@@ -28,7 +29,7 @@ func TestRotate(t *testing.T) {
 	d := s.start()
 	d.steady("1")
 	hold(t, s.path) // on copy 1
-	d.waitFor("the process is seen", func(st TargetStatus) bool { return st.Processes == 1 })
+	d.waitFor("the process is seen", func(st api.TargetStatus) bool { return st.Processes == 1 })
 	for _, step := range []struct {
 		to   int
 		want string
@@ -44,11 +45,11 @@ func TestRotate(t *testing.T) {
 		t.Errorf("status: %+v", st)
 	}
 	for to, why := range map[int]string{2: "leads to imapd_002 already", 4: "no copy number 4: it has 1 to 3"} {
-		if _, err := d.Rotate(t.Context(), name, to); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), why) {
+		if _, err := d.Rotate(t.Context(), name, to); !errors.Is(err, api.ErrRefused) || !strings.Contains(err.Error(), why) {
 			t.Errorf("rotate to %d: %v", to, err)
 		}
 	}
-	if _, err := d.Rotate(t.Context(), "smtpd", 1); !errors.Is(err, ErrNoTarget) {
+	if _, err := d.Rotate(t.Context(), "smtpd", 1); !errors.Is(err, api.ErrNoTarget) {
 		t.Errorf("rotate an unknown target: %v", err)
 	}
 	d.steady("1")
@@ -94,7 +95,7 @@ func TestAdopt(t *testing.T) {
 	}
 	// What was changed through the link can be adopted from where it is kept.
 	command(t, "cp", s.file("3"), s.path)
-	d.waitFor("the changed copy is left", func(st TargetStatus) bool { return st.Current != "imapd_001" })
+	d.waitFor("the changed copy is left", func(st api.TargetStatus) bool { return st.Current != "imapd_001" })
 	eventually(t, "the changed copy is kept", func() bool { return !lstat(t, s.private("imapd_001.drifted")).ID.IsZero() })
 	d.steady("2")
 	_, err = d.Adopt(t.Context(), name, s.private("imapd_001.drifted"))
@@ -118,7 +119,7 @@ func TestAdoptRefused(t *testing.T) {
 	must(t, os.WriteFile(short, content[:len(content)/2], 0o755))
 	before := tree(t, s.dir)
 	for _, file := range []string{script, short, dir, filepath.Join(dir, "nothing")} {
-		if _, err := d.Adopt(t.Context(), name, file); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), file) {
+		if _, err := d.Adopt(t.Context(), name, file); !errors.Is(err, api.ErrRefused) || !strings.Contains(err.Error(), file) {
 			t.Errorf("adopt %s: %v", file, err)
 		}
 	}
@@ -133,7 +134,7 @@ func TestAdoptRefused(t *testing.T) {
 	n.install("1")
 	d = n.start()
 	d.steady("1")
-	if _, err := d.Adopt(t.Context(), name, s.file("2")); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "install") {
+	if _, err := d.Adopt(t.Context(), name, s.file("2")); !errors.Is(err, api.ErrRefused) || !strings.Contains(err.Error(), "install") {
 		t.Errorf("adopt where path is the package manager's: %v", err)
 	}
 }
@@ -157,7 +158,7 @@ func TestOffline(t *testing.T) {
 		t.Errorf("verify what is not managed: %+v, %v", v, err)
 	}
 	unchanged(t, s.dir, before)
-	if _, err := w.Manage(ctx, "smtpd"); !errors.Is(err, ErrNoTarget) {
+	if _, err := w.Manage(ctx, "smtpd"); !errors.Is(err, api.ErrNoTarget) {
 		t.Errorf("manage an unknown target: %v", err)
 	}
 	r, err := w.Manage(ctx, name)
@@ -179,7 +180,7 @@ func TestOffline(t *testing.T) {
 	s.plain("1", packaged)
 
 	w = s.offline()
-	if p, err = w.Plan(ctx); err != nil || p.Changes() || p.Targets[0].State != Released {
+	if p, err = w.Plan(ctx); err != nil || p.Changes() || p.Targets[0].State != api.Released {
 		t.Errorf("plan for what is released: %+v, %v", p, err)
 	}
 	must(t, w.Close())
@@ -254,10 +255,10 @@ func TestRestoreOfRemnantsKeepsDrifted(t *testing.T) {
 // the break no call changes anything any more, as when the process is killed.
 func TestRestoreAfterABreak(t *testing.T) {
 	t.Parallel()
-	manage := func(w *Watcher) (*Report, error) { return w.Manage(t.Context(), name) }
-	restore := func(w *Watcher) (*Report, error) { return w.Restore(t.Context(), name, true) }
+	manage := func(w *Watcher) (*api.Report, error) { return w.Manage(t.Context(), name) }
+	restore := func(w *Watcher) (*api.Report, error) { return w.Restore(t.Context(), name, true) }
 	for _, publish := range ways {
-		for what, verb := range map[string]func(*Watcher) (*Report, error){"manage": manage, "restore": restore} {
+		for what, verb := range map[string]func(*Watcher) (*api.Report, error){"manage": manage, "restore": restore} {
 			t.Run(fmt.Sprintf("%s %s", publish, what), func(t *testing.T) {
 				t.Parallel()
 				for made := 0; ; made++ {
@@ -339,7 +340,7 @@ func TestPlanChangesNothing(t *testing.T) {
 			w := s.offline()
 			p, err := w.Plan(t.Context())
 			if situation.steps == nil {
-				if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), situation.says) {
+				if !errors.Is(err, api.ErrRefused) || !strings.Contains(err.Error(), situation.says) {
 					t.Errorf("plan: %+v, %v", p, err)
 				}
 			} else if must(t, err); !slices.EqualFunc(p.Targets[0].Steps, situation.steps, strings.HasPrefix) {
@@ -358,7 +359,7 @@ func TestPlanTellsItsEffects(t *testing.T) {
 	s := newSite(t)
 	s.install("1")
 	rested(t, s.path)
-	plan := func() TargetPlan {
+	plan := func() api.TargetPlan {
 		w := s.offline()
 		p, err := w.Plan(t.Context())
 		must(t, err)

@@ -10,35 +10,36 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/pool"
 )
 
 // errOvertaken ends a check of copies that are being replaced or removed.
-var errOvertaken = fmt.Errorf("%w: the copies are being made anew or removed: try again", ErrRefused)
+var errOvertaken = fmt.Errorf("%w: the copies are being made anew or removed: try again", api.ErrRefused)
 
 // verification is a check of every copy against the source, which runs off the loop.
 type verification struct {
 	src    *pool.Source
 	copies map[int]fsys.ID // of its generation when the check began: any other is about to be made anew
 	cancel func()
-	done   []func(TargetVerification, error)
+	done   []func(api.TargetVerification, error)
 }
 
 // verify checks every copy of the pool, and calls done on the loop with what was found. A check that
 // is under way serves all who ask meanwhile.
-func (t *target) verify(done func(TargetVerification, error)) {
+func (t *target) verify(done func(api.TargetVerification, error)) {
 	if t.verifying != nil {
 		t.verifying.done = append(t.verifying.done, done)
 		return
 	}
 	if t.src == nil || t.pool == nil {
-		done(TargetVerification{Target: t.name, Copies: []CopyFinding{}}, nil)
+		done(api.TargetVerification{Target: t.name, Copies: []api.CopyFinding{}}, nil)
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	v := &verification{src: t.src, cancel: cancel, done: []func(TargetVerification, error){done}}
+	v := &verification{src: t.src, cancel: cancel, done: []func(api.TargetVerification, error){done}}
 	t.verifying = v
 	p, numbers, base := t.pool, t.numbers(), t.base()
 	v.copies = map[int]fsys.ID{}
@@ -51,7 +52,7 @@ func (t *target) verify(done func(TargetVerification, error)) {
 	if t.cfg.Publish != config.PublishNone {
 		pristine = t.link.PristineName()
 	}
-	found := TargetVerification{Target: t.name, SHA256: v.src.SHA256(), Copies: []CopyFinding{}}
+	found := api.TargetVerification{Target: t.name, SHA256: v.src.SHA256(), Copies: []api.CopyFinding{}}
 	if t.cfg.Publish == config.PublishLauncher {
 		at, err := t.link.Look()
 		if err != nil {
@@ -61,7 +62,7 @@ func (t *target) verify(done func(TargetVerification, error)) {
 			return
 		}
 		if problem := t.launcherProblem(at); problem != "" {
-			found.Copies = append(found.Copies, CopyFinding{Name: base, Problem: problem})
+			found.Copies = append(found.Copies, api.CopyFinding{Name: base, Problem: problem})
 		}
 	}
 	t.off(func() func() {
@@ -71,12 +72,12 @@ func (t *target) verify(done func(TargetVerification, error)) {
 			if problem, err = p.Verify(ctx, v.src, n); err != nil {
 				break
 			}
-			found.Copies = append(found.Copies, CopyFinding{Name: pool.CopyName(base, n), Problem: problem})
+			found.Copies = append(found.Copies, api.CopyFinding{Name: pool.CopyName(base, n), Problem: problem})
 		}
 		if err == nil && pristine != "" {
 			var intact bool
 			if intact, err = v.src.Intact(ctx); err == nil && !intact {
-				found.Copies = append(found.Copies, CopyFinding{Name: pristine, Problem: "has another content than when the copies were made"})
+				found.Copies = append(found.Copies, api.CopyFinding{Name: pristine, Problem: "has another content than when the copies were made"})
 			}
 		}
 		return func() { t.verified(v, found, err) }
@@ -99,7 +100,7 @@ func (t *target) look() error {
 }
 
 // verified lets Ensure mend what a check found, and tells those who asked.
-func (t *target) verified(v *verification, found TargetVerification, err error) {
+func (t *target) verified(v *verification, found api.TargetVerification, err error) {
 	v.cancel()
 	t.verifying = nil
 	if errors.Is(err, context.Canceled) {
@@ -136,7 +137,7 @@ func (t *target) verifyDue(now time.Time) {
 		return
 	}
 	t.nextVerify = now.Add(t.verifyEvery)
-	t.verify(func(found TargetVerification, err error) {
+	t.verify(func(found api.TargetVerification, err error) {
 		if errors.Is(err, errOvertaken) {
 			t.nextVerify = time.Now().Add(min(t.verifyEvery, overtakenVerify))
 		} else if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/watch/proctable"
@@ -22,11 +23,9 @@ import (
 
 // The kinds of errors that callers tell apart with errors.Is.
 var (
-	ErrLocked   = errors.New("another relinkd is at work")     // from New
-	ErrNoTarget = errors.New("no such target")                 // the configuration does not name it
-	ErrRefused  = errors.New("refused")                        // not possible as things stand
-	ErrRestart  = errors.New("relinkd has to be started anew") // from Run: exit code 75
-	errStopped  = errors.New("relinkd is stopping: try again") // of a verb that came too late
+	ErrLocked  = errors.New("another relinkd is at work")     // from New
+	ErrRestart = errors.New("relinkd has to be started anew") // from Run: exit code 75
+	errStopped = errors.New("relinkd is stopping: try again") // of a verb that came too late
 )
 
 // Options is what a Watcher needs beside the configuration.
@@ -72,7 +71,7 @@ type Watcher struct {
 	mu          sync.Mutex // guards what follows
 	cfg         *config.Config
 	cfgLoadedAt time.Time
-	reloads     Reloads
+	reloads     api.Reloads
 	loops       map[string]*loop
 	left        []config.Target // that have left the configuration, and are to be restored
 	watching    bool            // Run runs
@@ -141,7 +140,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	w.watching = true
 	for _, cfg := range w.left {
 		w.begin(cfg).wake()
-		w.happened(zerolog.WarnLevel, Event{Kind: EventRestore, Target: cfg.Name, Message: leaveReason(cfg.Path) + ": it is restored"})
+		w.happened(zerolog.WarnLevel, api.Event{Kind: api.EventRestore, Target: cfg.Name, Message: leaveReason(cfg.Path) + ": it is restored"})
 	}
 	for _, cfg := range w.cfg.Targets {
 		w.begin(cfg)
@@ -244,7 +243,7 @@ func (w *Watcher) findIn(name string, left bool) (*loop, error) {
 		cfg, ok = w.left[i], true
 	}
 	if !ok {
-		return nil, fmt.Errorf("%w: %q: the configuration has %s", ErrNoTarget, name, names(w.cfg))
+		return nil, fmt.Errorf("%w: %q: the configuration has %s", api.ErrNoTarget, name, names(w.cfg))
 	}
 	if w.ctx.Err() != nil {
 		return nil, errStopped
@@ -253,7 +252,7 @@ func (w *Watcher) findIn(name string, left bool) (*loop, error) {
 		return l, nil
 	}
 	if w.watching {
-		return nil, fmt.Errorf("%w: %s is being published anew: try again", ErrRefused, name)
+		return nil, fmt.Errorf("%w: %s is being published anew: try again", api.ErrRefused, name)
 	}
 	return w.begin(cfg), nil
 }

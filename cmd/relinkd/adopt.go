@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func (a *app) adoptCmd() *cobra.Command {
@@ -31,7 +31,7 @@ fails, what was in force stays.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if generation != "" {
-				return a.askDaemon(a.reported(func(svc watch.Service) (*watch.Report, error) {
+				return a.askDaemon(a.reported(func(svc api.Service) (*api.Report, error) {
 					return svc.AdoptGeneration(cmd.Context(), args[0], generation)
 				}))
 			}
@@ -39,7 +39,7 @@ fails, what was in force stays.`,
 			if err != nil {
 				return fmt.Errorf("cannot make %s an absolute path: %v", args[1], err)
 			}
-			return a.askDaemon(a.reported(func(svc watch.Service) (*watch.Report, error) {
+			return a.askDaemon(a.reported(func(svc api.Service) (*api.Report, error) {
 				return svc.Adopt(cmd.Context(), args[0], file)
 			}))
 		},

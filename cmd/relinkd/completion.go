@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func (a *app) completionCmd() *cobra.Command {
@@ -115,11 +115,11 @@ func (a *app) targetNames(ctx context.Context) []cobra.Completion {
 const glanceTimeout = time.Second
 
 // glance is the daemon's status; an empty one if it does not answer at once.
-func (a *app) glance(ctx context.Context) *watch.Status {
+func (a *app) glance(ctx context.Context) *api.Status {
 	ctx, cancel := context.WithTimeout(ctx, glanceTimeout)
 	defer cancel()
-	seen := new(watch.Status)
-	_ = a.askDaemon(func(svc watch.Service) error { // without an answer nothing is offered
+	seen := new(api.Status)
+	_ = a.askDaemon(func(svc api.Service) error { // without an answer nothing is offered
 		st, err := svc.Status(ctx)
 		if err == nil {
 			seen = st

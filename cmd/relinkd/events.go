@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func (a *app) eventsCmd() *cobra.Command {
@@ -29,9 +29,9 @@ daemon stops it exits 4.`,
 			if len(args) == 1 {
 				target = args[0]
 			}
-			return a.askDaemon(func(svc watch.Service) error {
+			return a.askDaemon(func(svc api.Service) error {
 				if follow {
-					return svc.Follow(cmd.Context(), target, 0, func(e watch.Event) error { return a.showEvent(e, asJSON) })
+					return svc.Follow(cmd.Context(), target, 0, func(e api.Event) error { return a.showEvent(e, asJSON) })
 				}
 				events, err := svc.Events(cmd.Context(), target, 0)
 				for _, e := range events {
@@ -49,7 +49,7 @@ daemon stops it exits 4.`,
 }
 
 // showEvent prints one event.
-func (a *app) showEvent(e watch.Event, asJSON bool) error {
+func (a *app) showEvent(e api.Event, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(a.out).Encode(e)
 	}

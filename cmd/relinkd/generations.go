@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func (a *app) generationsCmd() *cobra.Command {
@@ -26,7 +26,7 @@ daemon, and changes nothing.`,
 			if len(args) == 1 {
 				target = args[0]
 			}
-			return a.askOrAct(cmd.Context(), func(svc watch.Service) error {
+			return a.askOrAct(cmd.Context(), func(svc api.Service) error {
 				g, err := svc.Generations(cmd.Context(), target)
 				if err != nil {
 					return err
@@ -44,7 +44,7 @@ daemon, and changes nothing.`,
 }
 
 // printGenerations prints a line for each generation.
-func printGenerations(w io.Writer, g *watch.Generations) {
+func printGenerations(w io.Writer, g *api.Generations) {
 	for _, t := range g.Targets {
 		if len(t.Generations) == 0 {
 			fmt.Fprintf(w, "%s: nothing is in force, and nothing is kept\n", t.Target)
@@ -55,7 +55,7 @@ func printGenerations(w io.Writer, g *watch.Generations) {
 			if k.InForce {
 				what = "in force"
 			}
-			fmt.Fprintf(w, "%s: %s  %-8s  %s  %d bytes  %s\n", t.Target, watch.ShortHash(k.SHA256), what, k.Modified.Format(time.DateTime), k.Size, k.File)
+			fmt.Fprintf(w, "%s: %s  %-8s  %s  %d bytes  %s\n", t.Target, api.ShortHash(k.SHA256), what, k.Modified.Format(time.DateTime), k.Size, k.File)
 		}
 	}
 }

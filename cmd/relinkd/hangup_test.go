@@ -13,11 +13,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/control"
 	"relinkd/internal/fstest"
 	"relinkd/internal/hangup"
 	"relinkd/internal/standin"
-	"relinkd/watch"
 )
 
 // shipped builds relinkd as the Makefile and the packages do.
@@ -91,7 +91,7 @@ func TestHangupAtOnce(t *testing.T) {
 	deadline := time.Now().Add(time.Minute)
 	for {
 		st, err := client.Status(t.Context())
-		if err == nil && st.Targets[0].State == watch.Steady {
+		if err == nil && st.Targets[0].State == api.Steady {
 			break
 		}
 		if time.Now().After(deadline) {

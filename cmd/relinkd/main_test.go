@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/control"
 	"relinkd/watch"
@@ -25,7 +26,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{nil, 0},
 		{errors.New("disk full"), 1},
-		{fmt.Errorf("imapd: %w", watch.ErrRefused), 1},
+		{fmt.Errorf("imapd: %w", api.ErrRefused), 1},
 		{&usageError{"what?"}, 2},
 		{errors.Join(errFound, nil), 3},
 		{fmt.Errorf("nobody: %w", control.ErrNoDaemon), 4},
@@ -165,20 +166,20 @@ func TestTakes(t *testing.T) {
 
 // stubborn is a Service with three targets, of which the second cannot be restored.
 type stubborn struct {
-	watch.Service
+	api.Service
 	restored []string
 }
 
-func (*stubborn) Status(context.Context) (*watch.Status, error) {
-	return &watch.Status{Targets: []watch.TargetStatus{{Name: "imapd"}, {Name: "lmtpd"}, {Name: "pop3d"}}}, nil
+func (*stubborn) Status(context.Context) (*api.Status, error) {
+	return &api.Status{Targets: []api.TargetStatus{{Name: "imapd"}, {Name: "lmtpd"}, {Name: "pop3d"}}}, nil
 }
 
-func (s *stubborn) Restore(_ context.Context, target string, force bool) (*watch.Report, error) {
+func (s *stubborn) Restore(_ context.Context, target string, force bool) (*api.Report, error) {
 	s.restored = append(s.restored, fmt.Sprint(target, force))
 	if target == "lmtpd" {
 		return nil, errors.New("cannot restore lmtpd")
 	}
-	return &watch.Report{Target: target, Done: []string{"restored"}, Warnings: []string{"mind the step"}}, nil
+	return &api.Report{Target: target, Done: []string{"restored"}, Warnings: []string{"mind the step"}}, nil
 }
 
 func TestRestoreAllGoesOnAfterAnError(t *testing.T) {

@@ -8,11 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/internal/journal"
 	"relinkd/internal/manual"
 	"relinkd/packaging"
-	"relinkd/watch"
 )
 
 // manPages is the names of the manual pages, each with its file, the first one being the default.
@@ -72,7 +72,7 @@ func writePages(root *cobra.Command, dir string) error {
 // journalFields is what is to be said of the journal.
 func journalFields() manual.Journal {
 	j := manual.Journal{Fields: journal.Fields()}
-	for _, kind := range watch.EventKinds() {
+	for _, kind := range api.EventKinds() {
 		j.Messages = append(j.Messages, [2]string{journal.MessageID(kind), string(kind)})
 	}
 	return j

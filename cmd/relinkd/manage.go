@@ -8,9 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"relinkd/api"
 	"relinkd/console"
 	"relinkd/doctor"
-	"relinkd/watch"
 )
 
 func (a *app) manageCmd() *cobra.Command {
@@ -33,7 +33,7 @@ appraisal, SELinux or AppArmor has a say in that, manage tells so and asks for t
 			if _, terminal := terminalWidth(a.in); !terminal && !yes {
 				return usagef(cmd, "there is no terminal to ask at, so nothing has been changed: say --yes")
 			}
-			return a.askOrAct(cmd.Context(), func(svc watch.Service) error {
+			return a.askOrAct(cmd.Context(), func(svc api.Service) error {
 				return a.manage(cmd.Context(), svc, args[0], yes, unchecked)
 			})
 		},
@@ -44,7 +44,7 @@ appraisal, SELinux or AppArmor has a say in that, manage tells so and asks for t
 }
 
 // manage shows what managing the target means, asks unless that is settled already, and has it done.
-func (a *app) manage(ctx context.Context, svc watch.Service, target string, yes, unchecked bool) error {
+func (a *app) manage(ctx context.Context, svc api.Service, target string, yes, unchecked bool) error {
 	p, err := svc.PlanManage(ctx, target)
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // statusEvery is how often systemd's status line is brought up to date when there is no watchdog.
@@ -59,7 +59,7 @@ func (m manager) tell(state string) {
 type work interface {
 	Ready() <-chan struct{}
 	Answer(context.Context) error
-	Status(context.Context) (*watch.Status, error)
+	Status(context.Context) (*api.Status, error)
 }
 
 // follow is the task that tells when the daemon is ready, how it stands, that it works, and when it stops.
@@ -121,13 +121,13 @@ func (m manager) line(ctx context.Context, w work) {
 }
 
 // statusLine is st in one line: the targets that are well by numbers, the others by their reasons.
-func statusLine(st *watch.Status) string {
+func statusLine(st *api.Status) string {
 	var all []string
 	if st.ConfigError != "" {
 		all = append(all, "the configuration has a mistake, an earlier one is in force")
 	}
 	for _, t := range st.Targets {
-		if t.State == watch.Steady {
+		if t.State == api.Steady {
 			all = append(all, fmt.Sprintf("%s: %d processes on %d copies, %s is current", t.Name, t.Processes, len(t.Copies), t.Current))
 			continue
 		}

@@ -16,9 +16,9 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
-	"relinkd/watch"
 )
 
 // listenAsManager is systemd's end of the notification socket.
@@ -46,7 +46,7 @@ func listenAsManager(t *testing.T) func() string {
 type fakeWork struct {
 	isReady chan struct{}
 	answers chan error
-	status  watch.Status
+	status  api.Status
 }
 
 func newFakeWork() *fakeWork {
@@ -64,7 +64,7 @@ func (w *fakeWork) Answer(ctx context.Context) error {
 	}
 }
 
-func (w *fakeWork) Status(context.Context) (*watch.Status, error) { return &w.status, nil }
+func (w *fakeWork) Status(context.Context) (*api.Status, error) { return &w.status, nil }
 
 const looking = "STATUS=looking at what stands, and counting processes for the first time"
 
@@ -82,9 +82,9 @@ func follow(w work) (stop func()) {
 func TestManagerHearsOfReadyAndStop(t *testing.T) {
 	heard := listenAsManager(t)
 	w := newFakeWork()
-	w.status.Targets = []watch.TargetStatus{
-		{Name: "imapd", State: watch.Steady, Processes: 7, Current: "imapd_002", Copies: make([]watch.CopyStatus, 3)},
-		{Name: "pop3d", State: watch.Degraded, Reason: "cannot clone:\nno room"},
+	w.status.Targets = []api.TargetStatus{
+		{Name: "imapd", State: api.Steady, Processes: 7, Current: "imapd_002", Copies: make([]api.CopyStatus, 3)},
+		{Name: "pop3d", State: api.Degraded, Reason: "cannot clone:\nno room"},
 	}
 	stop := follow(w)
 	hears := func(want string) {

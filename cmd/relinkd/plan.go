@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func (a *app) planCmd() *cobra.Command {
@@ -17,7 +17,7 @@ something to do. It works with and without a running daemon.`,
 		Example: "  relinkd plan\n  relinkd plan --json | jq '.targets[].steps'",
 		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.askOrAct(cmd.Context(), func(svc watch.Service) error {
+			return a.askOrAct(cmd.Context(), func(svc api.Service) error {
 				p, err := svc.Plan(cmd.Context())
 				if err != nil {
 					return err

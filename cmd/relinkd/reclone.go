@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func (a *app) recloneCmd() *cobra.Command {
@@ -15,7 +15,7 @@ once. After an upgrade, or when a copy was changed, relinkd does that by itself.
 		Example: "  relinkd reclone imapd",
 		Args:    takes("TARGET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.askDaemon(a.reported(func(svc watch.Service) (*watch.Report, error) {
+			return a.askDaemon(a.reported(func(svc api.Service) (*api.Report, error) {
 				return svc.Reclone(cmd.Context(), args[0])
 			}))
 		},

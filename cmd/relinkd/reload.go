@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func (a *app) reloadCmd() *cobra.Command {
@@ -15,7 +15,7 @@ with an error changes nothing.`,
 		Example: "  relinkd reload\n  relinkd check-config && relinkd reload",
 		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.askDaemon(a.reported(func(svc watch.Service) (*watch.Report, error) {
+			return a.askDaemon(a.reported(func(svc api.Service) (*api.Report, error) {
 				return svc.Reload(cmd.Context())
 			}))
 		},

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // printReport says what a verb did on out, and what the operator must know on errOut.
-func (a *app) printReport(r *watch.Report) {
+func (a *app) printReport(r *api.Report) {
 	prefix := ""
 	if r.Target != "" {
 		prefix = r.Target + ": "
@@ -23,8 +23,8 @@ func (a *app) printReport(r *watch.Report) {
 }
 
 // reported turns a change into what askDaemon and askOrAct take: one that prints its report.
-func (a *app) reported(change func(watch.Service) (*watch.Report, error)) func(watch.Service) error {
-	return func(svc watch.Service) error {
+func (a *app) reported(change func(api.Service) (*api.Report, error)) func(api.Service) error {
+	return func(svc api.Service) error {
 		r, err := change(svc)
 		if err != nil {
 			return err

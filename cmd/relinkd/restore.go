@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"relinkd/api"
 	"relinkd/control"
-	"relinkd/watch"
 )
 
 func (a *app) restoreCmd() *cobra.Command {
@@ -34,7 +34,7 @@ cyrus.conf names it: restore says what to edit, and --force removes it then.`,
 			return takes("TARGET")(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.askOrAct(cmd.Context(), func(svc watch.Service) error {
+			return a.askOrAct(cmd.Context(), func(svc api.Service) error {
 				if all {
 					return a.restoreAll(cmd.Context(), svc, force)
 				}
@@ -47,7 +47,7 @@ cyrus.conf names it: restore says what to edit, and --force removes it then.`,
 	return cmd
 }
 
-func (a *app) restoreOne(ctx context.Context, svc watch.Service, target string, force bool) error {
+func (a *app) restoreOne(ctx context.Context, svc api.Service, target string, force bool) error {
 	r, err := svc.Restore(ctx, target, force)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func (a *app) restoreOne(ctx context.Context, svc watch.Service, target string, 
 }
 
 // restoreAll restores whatever can be: one target that fails does not keep the others.
-func (a *app) restoreAll(ctx context.Context, svc watch.Service, force bool) error {
+func (a *app) restoreAll(ctx context.Context, svc api.Service, force bool) error {
 	st, err := svc.Status(ctx)
 	if err != nil {
 		return err

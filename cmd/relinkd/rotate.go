@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func (a *app) rotateCmd() *cobra.Command {
@@ -18,7 +18,7 @@ func (a *app) rotateCmd() *cobra.Command {
 			if cmd.Flags().Changed("to") && to < 1 {
 				return usagef(cmd, "--to %d: copies count from 1", to)
 			}
-			return a.askDaemon(a.reported(func(svc watch.Service) (*watch.Report, error) {
+			return a.askDaemon(a.reported(func(svc api.Service) (*api.Report, error) {
 				return svc.Rotate(cmd.Context(), args[0], to)
 			}))
 		},

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/control"
 	"relinkd/internal/hangup"
@@ -74,7 +75,7 @@ func (a *app) runDaemon(ctx context.Context) (err error) {
 
 // reloadOn is the task that reloads the configuration at each signal. One that fails changes nothing,
 // and shows in the status.
-func reloadOn(ctx context.Context, hup <-chan os.Signal, svc watch.Service, systemd manager) {
+func reloadOn(ctx context.Context, hup <-chan os.Signal, svc api.Service, systemd manager) {
 	for {
 		select {
 		case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/control"
 	"relinkd/watch"
@@ -49,7 +50,7 @@ func (a *app) loadOnce() (*config.Config, error) {
 
 // askDaemon runs act with the running daemon. Without one it returns control.ErrNoDaemon, or what is
 // wrong with the configuration, if that is why the socket is not known.
-func (a *app) askDaemon(act func(watch.Service) error) error {
+func (a *app) askDaemon(act func(api.Service) error) error {
 	if a.socket != "" {
 		return act(control.NewClient(a.socket))
 	}
@@ -69,7 +70,7 @@ func (a *app) askDaemon(act func(watch.Service) error) error {
 // askOrAct runs act with the running daemon or, without one, with a Watcher of this process's own,
 // under the lock that keeps a daemon out. act must not have done anything when it returns
 // control.ErrNoDaemon: it is then called a second time.
-func (a *app) askOrAct(ctx context.Context, act func(watch.Service) error) error {
+func (a *app) askOrAct(ctx context.Context, act func(api.Service) error) error {
 	err := a.askDaemon(act)
 	if !errors.Is(err, control.ErrNoDaemon) {
 		return err

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func (a *app) statusCmd() *cobra.Command {
@@ -27,7 +27,7 @@ the private link.`,
 		Example: "  relinkd status\n  relinkd status --json | jq '.targets[].state'",
 		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.askDaemon(func(svc watch.Service) error {
+			return a.askDaemon(func(svc api.Service) error {
 				st, err := svc.Status(cmd.Context())
 				if err != nil {
 					return err
@@ -48,7 +48,7 @@ the private link.`,
 }
 
 // unable is errFound where a target is to be executed and no ordinary user can.
-func unable(st *watch.Status) error {
+func unable(st *api.Status) error {
 	for _, t := range st.Targets {
 		if t.Unable() {
 			return errFound

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"relinkd/api"
 	"relinkd/console/top"
-	"relinkd/watch"
 )
 
 func (a *app) topCmd() *cobra.Command {
@@ -26,7 +26,7 @@ the status may see everything, and cannot rotate.`,
 			if !in || !out || os.Getenv("TERM") == "dumb" {
 				return errors.New("top needs a terminal that can move its cursor: `relinkd status` and `relinkd events` need none")
 			}
-			return a.askDaemon(func(svc watch.Service) error {
+			return a.askDaemon(func(svc api.Service) error {
 				return top.Run(cmd.Context(), svc, a.screen(), os.Stdin, a.out)
 			})
 		},

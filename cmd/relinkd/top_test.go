@@ -13,10 +13,10 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 
+	"relinkd/api"
 	"relinkd/control"
 	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
-	"relinkd/watch"
 )
 
 // The real top at a real terminal, which tmux is, over a real daemon, which goes and comes back.
@@ -194,7 +194,7 @@ func (s *topSite) start() {
 	s.until(func() bool {
 		st, err := client.Status(context.Background())
 		last = fmt.Sprint(st, err)
-		return err == nil && st.Targets[0].State == watch.Steady && st.Targets[1].State == watch.Steady
+		return err == nil && st.Targets[0].State == api.Steady && st.Targets[1].State == api.Steady
 	}, func() string { return "the daemon to be steady: " + last })
 }
 

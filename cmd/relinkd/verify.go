@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func (a *app) verifyCmd() *cobra.Command {
@@ -24,7 +24,7 @@ daemon; a running one leaves such a copy at once and clones it again.`,
 			if len(args) == 1 {
 				target = args[0]
 			}
-			return a.askOrAct(cmd.Context(), func(svc watch.Service) error {
+			return a.askOrAct(cmd.Context(), func(svc api.Service) error {
 				v, err := svc.Verify(cmd.Context(), target)
 				if err != nil {
 					return err
@@ -46,7 +46,7 @@ daemon; a running one leaves such a copy at once and clones it again.`,
 }
 
 // printVerification prints a line for each copy that differs, and one for the target.
-func printVerification(w io.Writer, v *watch.Verification) {
+func printVerification(w io.Writer, v *api.Verification) {
 	for _, t := range v.Targets {
 		equal := 0
 		for _, c := range t.Copies {

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"testing"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 func TestVerificationText(t *testing.T) {
 	var b bytes.Buffer
-	printVerification(&b, &watch.Verification{Targets: []watch.TargetVerification{
-		{Target: "imapd", SHA256: "ab", Copies: []watch.CopyFinding{{Name: "imapd_001"}, {Name: "imapd_002", Problem: "missing"}}},
+	printVerification(&b, &api.Verification{Targets: []api.TargetVerification{
+		{Target: "imapd", SHA256: "ab", Copies: []api.CopyFinding{{Name: "imapd_001"}, {Name: "imapd_002", Problem: "missing"}}},
 		{Target: "lmtpd"},
 	}})
 	want := "imapd: imapd_002: missing\n" +

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // keep is how many events a log holds: far more than any screen has lines.
@@ -13,7 +13,7 @@ const keep = 500
 
 // log is the last events, in the order of their times. A log never changes.
 type log struct {
-	events []watch.Event
+	events []api.Event
 	known  map[identity]bool
 }
 
@@ -23,10 +23,10 @@ type identity struct {
 	at time.Time
 }
 
-func identityOf(e watch.Event) identity { return identity{e.ID, e.Time.UTC().Round(0)} }
+func identityOf(e api.Event) identity { return identity{e.ID, e.Time.UTC().Round(0)} }
 
 // with is l and the events of more that it did not hold.
-func (l log) with(more []watch.Event) log {
+func (l log) with(more []api.Event) log {
 	known := maps.Clone(l.known)
 	if known == nil {
 		known = map[identity]bool{}
@@ -38,7 +38,7 @@ func (l log) with(more []watch.Event) log {
 			events = append(events, e)
 		}
 	}
-	slices.SortStableFunc(events, func(a, b watch.Event) int { return a.Time.Compare(b.Time) })
+	slices.SortStableFunc(events, func(a, b api.Event) int { return a.Time.Compare(b.Time) })
 	for len(events) > keep {
 		delete(known, identityOf(events[0]))
 		events = events[1:]
@@ -47,8 +47,8 @@ func (l log) with(more []watch.Event) log {
 }
 
 // last is the last n events that concern a target: its own, and those of the daemon.
-func (l log) last(n int, target string) []watch.Event {
-	var found []watch.Event
+func (l log) last(n int, target string) []api.Event {
+	var found []api.Event
 	for _, e := range slices.Backward(l.events) {
 		if len(found) == n {
 			break

@@ -11,16 +11,16 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"relinkd/api"
 	"relinkd/console"
-	"relinkd/watch"
 )
 
-// Daemon is what a Model asks for. watch.Service is one.
+// Daemon is what a Model asks for. api.Service is one.
 type Daemon interface {
-	Status(ctx context.Context) (*watch.Status, error)
-	Events(ctx context.Context, target string, after uint64) ([]watch.Event, error)
-	Follow(ctx context.Context, target string, after uint64, tell func(watch.Event) error) error
-	Rotate(ctx context.Context, target string, to int) (*watch.Report, error)
+	Status(ctx context.Context) (*api.Status, error)
+	Events(ctx context.Context, target string, after uint64) ([]api.Event, error)
+	Follow(ctx context.Context, target string, after uint64, tell func(api.Event) error) error
+	Rotate(ctx context.Context, target string, to int) (*api.Report, error)
 }
 
 // Model is all that is shown. Only Update makes another one of it.
@@ -29,7 +29,7 @@ type Model struct {
 	screen console.Screen
 	height int
 
-	status *watch.Status
+	status *api.Status
 	taken  time.Time // when status was
 	rates  map[string]rate
 	lost   error     // why the daemon does not answer; nil if it does
@@ -54,17 +54,17 @@ type notice struct {
 type (
 	// statusMsg is what the daemon has answered, or why it has not.
 	statusMsg struct {
-		status *watch.Status
+		status *api.Status
 		err    error
 		at     time.Time
 	}
 	// askMsg means that it is time to ask the daemon for its status again.
 	askMsg struct{}
 	// eventsMsg is what has happened, in its order; what the Model knows already may be among it.
-	eventsMsg []watch.Event
+	eventsMsg []api.Event
 	// rotatedMsg is what came of a rotation.
 	rotatedMsg struct {
-		report *watch.Report
+		report *api.Report
 		err    error
 	}
 )
@@ -76,7 +76,7 @@ const interval = time.Second
 const patience = 5 * time.Second
 
 // New makes a Model that begins with a status.
-func New(d Daemon, screen console.Screen, st *watch.Status) Model {
+func New(d Daemon, screen console.Screen, st *api.Status) Model {
 	m := Model{daemon: d, screen: screen, height: 24, rates: map[string]rate{}}
 	m.take(statusMsg{status: st, at: screen.Now})
 	return m
@@ -113,14 +113,14 @@ func (m *Model) take(msg statusMsg) {
 	switch {
 	case msg.err != nil && m.lost == nil:
 		m.lost, m.since = msg.err, msg.at
-		m.log = m.log.with([]watch.Event{{Time: msg.at, Kind: watch.EventError, Message: "relinkd does not answer"}})
+		m.log = m.log.with([]api.Event{{Time: msg.at, Kind: api.EventError, Message: "relinkd does not answer"}})
 		m.asking, m.notice = false, notice{} // what is wrong is to be read now
 		return
 	case msg.err != nil:
 		m.lost = msg.err
 		return
 	case m.lost != nil:
-		m.log = m.log.with([]watch.Event{{Time: msg.at, Kind: watch.EventManage, Message: fmt.Sprintf(
+		m.log = m.log.with([]api.Event{{Time: msg.at, Kind: api.EventManage, Message: fmt.Sprintf(
 			"relinkd answers again, after %s", msg.at.Sub(m.since).Round(time.Second))}})
 		m.lost, m.notice = nil, notice{}
 		m.rates = map[string]rate{}
@@ -144,22 +144,22 @@ func (m *Model) tell(msg rotatedMsg) {
 }
 
 // shown is the target that is shown, and its number among all; nil if there is none.
-func (m Model) shown() (t *watch.TargetStatus, number int) {
+func (m Model) shown() (t *api.TargetStatus, number int) {
 	if len(m.status.Targets) == 0 {
 		return nil, 0
 	}
-	at := slices.IndexFunc(m.status.Targets, func(t watch.TargetStatus) bool { return t.Name == m.target })
+	at := slices.IndexFunc(m.status.Targets, func(t api.TargetStatus) bool { return t.Name == m.target })
 	at = max(0, at)
 	return &m.status.Targets[at], at
 }
 
 // copies is the copies of t in the order in which they are shown.
-func (m Model) copies(t *watch.TargetStatus) []watch.CopyStatus {
+func (m Model) copies(t *api.TargetStatus) []api.CopyStatus {
 	if !m.byLoad {
 		return t.Copies
 	}
 	sorted := slices.Clone(t.Copies)
-	slices.SortStableFunc(sorted, func(a, b watch.CopyStatus) int { return b.Processes - a.Processes })
+	slices.SortStableFunc(sorted, func(a, b api.CopyStatus) int { return b.Processes - a.Processes })
 	return sorted
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/google/go-cmp/cmp"
 
+	"relinkd/api"
 	"relinkd/console"
-	"relinkd/watch"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -25,9 +25,9 @@ var update = flag.Bool("update", false, "write the golden files anew")
 var now = time.Date(2026, 7, 5, 14, 2, 30, 0, time.UTC)
 
 // target has so many copies, filled up to their mark from the first on.
-func target(name string, n, full int) watch.TargetStatus {
-	t := watch.TargetStatus{
-		Name: name, Path: "/usr/lib/cyrus/bin/" + name, Publish: "symlink", State: watch.Steady,
+func target(name string, n, full int) api.TargetStatus {
+	t := api.TargetStatus{
+		Name: name, Path: "/usr/lib/cyrus/bin/" + name, Publish: "symlink", State: api.Steady,
 		Current: fmt.Sprintf("%s_%03d", name, full+1), Threshold: 200, Mark: 180, MaxCopies: 240,
 		Rotations: full, PeakCopyProcesses: 181, ExecRate: 12.54,
 	}
@@ -40,18 +40,18 @@ func target(name string, n, full int) watch.TargetStatus {
 			load = 34
 		}
 		t.Processes += load
-		t.Copies = append(t.Copies, watch.CopyStatus{Name: fmt.Sprintf("%s_%03d", name, i+1), Number: i + 1, Processes: load, Verified: true})
+		t.Copies = append(t.Copies, api.CopyStatus{Name: fmt.Sprintf("%s_%03d", name, i+1), Number: i + 1, Processes: load, Verified: true})
 	}
 	return t
 }
 
-func status(targets ...watch.TargetStatus) *watch.Status {
-	return &watch.Status{Version: "1.2.3", Accounting: "netlink", Targets: targets}
+func status(targets ...api.TargetStatus) *api.Status {
+	return &api.Status{Version: "1.2.3", Accounting: "netlink", Targets: targets}
 }
 
 // event happened at a time after now.
-func event(id uint64, after time.Duration, target string, kind watch.EventKind, message string) watch.Event {
-	return watch.Event{ID: id, Time: now.Add(after), Target: target, Kind: kind, Message: message}
+func event(id uint64, after time.Duration, target string, kind api.EventKind, message string) api.Event {
+	return api.Event{ID: id, Time: now.Add(after), Target: target, Kind: kind, Message: message}
 }
 
 // script is a Model and what is done with it.
@@ -61,7 +61,7 @@ type script struct {
 	next tea.Cmd // of the last message
 }
 
-func start(t *testing.T, width, height int, st *watch.Status) *script {
+func start(t *testing.T, width, height int, st *api.Status) *script {
 	s := &script{t: t, Model: New(&daemon{}, console.Screen{Width: 80, Unicode: true, Now: now}, st)}
 	s.send(tea.WindowSizeMsg{Width: width, Height: height})
 	return s
@@ -96,7 +96,7 @@ func (s *script) press(keys ...string) {
 }
 
 // answer is a status after so many seconds.
-func (s *script) answer(seconds int, st *watch.Status) {
+func (s *script) answer(seconds int, st *api.Status) {
 	s.send(statusMsg{status: st, at: now.Add(time.Duration(seconds) * time.Second)})
 }
 
@@ -140,19 +140,19 @@ func (s *script) golden(name string) {
 
 // daemon answers what it is told to.
 type daemon struct {
-	status  *watch.Status
-	report  *watch.Report
+	status  *api.Status
+	report  *api.Report
 	err     error
 	rotated []string
 }
 
-func (d *daemon) Status(context.Context) (*watch.Status, error) { return d.status, d.err }
+func (d *daemon) Status(context.Context) (*api.Status, error) { return d.status, d.err }
 
-func (d *daemon) Events(context.Context, string, uint64) ([]watch.Event, error) { return nil, d.err }
+func (d *daemon) Events(context.Context, string, uint64) ([]api.Event, error) { return nil, d.err }
 
-func (d *daemon) Follow(context.Context, string, uint64, func(watch.Event) error) error { return d.err }
+func (d *daemon) Follow(context.Context, string, uint64, func(api.Event) error) error { return d.err }
 
-func (d *daemon) Rotate(_ context.Context, target string, to int) (*watch.Report, error) {
+func (d *daemon) Rotate(_ context.Context, target string, to int) (*api.Report, error) {
 	d.rotated = append(d.rotated, fmt.Sprint(target, " ", to))
 	return d.report, d.err
 }
@@ -170,11 +170,11 @@ func TestPictures(t *testing.T) {
 
 		many := start(t, size[0], size[1], status(target("imapd", 240, 130), target("lmtpd", 4, 1)))
 		many.send(eventsMsg{
-			event(1, -4*time.Minute, "imapd", watch.EventState, "/usr/lib/cyrus/bin/imapd is steady now, and was cloning"),
-			event(2, -3*time.Minute, "imapd", watch.EventUpgrade, "upgraded from 11ab22cd33ef to 3f2a5c1be0d9"),
-			event(3, -2*time.Minute, "imapd", watch.EventRotation, "rotated from imapd_129 to imapd_130 (threshold)"),
-			event(4, -time.Minute, "lmtpd", watch.EventRotation, "rotated from lmtpd_001 to lmtpd_002 (threshold)"),
-			event(5, -time.Second, "imapd", watch.EventRotation, "rotated from imapd_130 to imapd_131 (threshold)"),
+			event(1, -4*time.Minute, "imapd", api.EventState, "/usr/lib/cyrus/bin/imapd is steady now, and was cloning"),
+			event(2, -3*time.Minute, "imapd", api.EventUpgrade, "upgraded from 11ab22cd33ef to 3f2a5c1be0d9"),
+			event(3, -2*time.Minute, "imapd", api.EventRotation, "rotated from imapd_129 to imapd_130 (threshold)"),
+			event(4, -time.Minute, "lmtpd", api.EventRotation, "rotated from lmtpd_001 to lmtpd_002 (threshold)"),
+			event(5, -time.Second, "imapd", api.EventRotation, "rotated from imapd_130 to imapd_131 (threshold)"),
 		})
 		many.golden(name("many"))
 		many.press("s", "pgdown")
@@ -188,7 +188,7 @@ func TestPictures(t *testing.T) {
 
 // What is wrong is there with what to do, whatever the target.
 func TestPictureOfTrouble(t *testing.T) {
-	bad := watch.TargetStatus{Name: "imapd", State: watch.Degraded, Publish: "symlink",
+	bad := api.TargetStatus{Name: "imapd", State: api.Degraded, Publish: "symlink",
 		Reason: "path is a symbolic link to imapd_004 that relinkd did not make, a hand-made pool: nothing is touched until relinkd manage", AwaitsManage: true}
 	st := status(bad, target("lmtpd", 4, 1))
 	st.ConfigError = "/etc/relinkd/relinkd.toml:3: target.imapd.copies: found 0, allowed: a whole number from 1 to 999"
@@ -200,7 +200,7 @@ func TestPictureOfTrouble(t *testing.T) {
 func TestPicturesFit(t *testing.T) {
 	for _, width := range []int{1, 7, 20, 33, 40, 57, 80, 81, 132, 200} {
 		for _, height := range []int{1, 2, 3, 5, 8, 12, 24, 25, 60} {
-			for _, st := range []*watch.Status{status(), status(target("imapd", 240, 130)), status(target("imapd", 2, 1), target("a-very-long-name-of-a-target", 60, 50))} {
+			for _, st := range []*api.Status{status(), status(target("imapd", 240, 130)), status(target("imapd", 2, 1), target("a-very-long-name-of-a-target", 60, 50))} {
 				for _, keys := range [][]string{nil, {"?"}, {"r"}, {"t", "s", "end"}} {
 					s := start(t, width, height, st)
 					s.press(keys...)

@@ -8,8 +8,8 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
 
+	"relinkd/api"
 	"relinkd/console"
-	"relinkd/watch"
 )
 
 // Run shows d on the terminal that in and out are, until its user quits or ctx ends; neither is an error.
@@ -32,7 +32,7 @@ func Run(ctx context.Context, d Daemon, screen console.Screen, in io.Reader, out
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		follow(ctx, d, func(events []watch.Event) { p.Send(eventsMsg(events)) })
+		follow(ctx, d, func(events []api.Event) { p.Send(eventsMsg(events)) })
 	}()
 	_, err = p.Run()
 	cancel()
@@ -42,7 +42,7 @@ func Run(ctx context.Context, d Daemon, screen console.Screen, in io.Reader, out
 
 // follow tells of all events that d keeps and then of each as it happens, also of those of a daemon that
 // was started anew, until ctx ends. It tells of some twice.
-func follow(ctx context.Context, d Daemon, tell func([]watch.Event)) {
+func follow(ctx context.Context, d Daemon, tell func([]api.Event)) {
 	for {
 		if events, err := d.Events(ctx, "", 0); err == nil {
 			tell(events)
@@ -51,8 +51,8 @@ func follow(ctx context.Context, d Daemon, tell func([]watch.Event)) {
 				after = events[n-1].ID
 			}
 			// Why it ends does not matter: whether the daemon answers shows with its status.
-			_ = d.Follow(ctx, "", after, func(e watch.Event) error {
-				tell([]watch.Event{e})
+			_ = d.Follow(ctx, "", after, func(e api.Event) error {
+				tell([]api.Event{e})
 				return nil
 			})
 		}

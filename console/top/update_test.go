@@ -12,8 +12,8 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"relinkd/api"
 	"relinkd/control"
-	"relinkd/watch"
 )
 
 func TestSort(t *testing.T) {
@@ -89,12 +89,12 @@ func TestRotate(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		keys    []string
-		answer  *watch.Report
+		answer  *api.Report
 		err     error
 		rotated []string
 		want    string
 	}{
-		{"yes", []string{"r", "y"}, &watch.Report{Target: "lmtpd", Done: []string{"rotated from lmtpd_002 to lmtpd_003"}}, nil,
+		{"yes", []string{"r", "y"}, &api.Report{Target: "lmtpd", Done: []string{"rotated from lmtpd_002 to lmtpd_003"}}, nil,
 			[]string{"lmtpd 0"}, "lmtpd: rotated from lmtpd_002 to lmtpd_003"},
 		{"no", []string{"r", "n"}, nil, nil, nil, "not rotated"},
 		{"another key", []string{"r", "q"}, nil, nil, nil, "not rotated"},
@@ -132,7 +132,7 @@ func TestRotate(t *testing.T) {
 
 // A target that changes while the question stands is the one that was asked about.
 func TestRotateWhatWasAskedAbout(t *testing.T) {
-	d := &daemon{report: &watch.Report{}}
+	d := &daemon{report: &api.Report{}}
 	s := start(t, 80, 24, status(target("imapd", 2, 1), target("lmtpd", 4, 1)))
 	s.daemon = d
 	s.press("r")
@@ -223,11 +223,11 @@ func TestRates(t *testing.T) {
 
 func TestLog(t *testing.T) {
 	var l log
-	first := event(1, 0, "imapd", watch.EventState, "a")
-	l = l.with([]watch.Event{first, event(3, 2*time.Second, "lmtpd", watch.EventState, "of another target")})
-	l = l.with([]watch.Event{first, event(2, time.Second, "", watch.EventReload, "b")}) // told again, and late
-	again := event(1, 3*time.Second, "imapd", watch.EventState, "c")                    // of a daemon that counts anew
-	l = l.with([]watch.Event{again, again})
+	first := event(1, 0, "imapd", api.EventState, "a")
+	l = l.with([]api.Event{first, event(3, 2*time.Second, "lmtpd", api.EventState, "of another target")})
+	l = l.with([]api.Event{first, event(2, time.Second, "", api.EventReload, "b")}) // told again, and late
+	again := event(1, 3*time.Second, "imapd", api.EventState, "c")                  // of a daemon that counts anew
+	l = l.with([]api.Event{again, again})
 	text := ""
 	for _, e := range l.last(10, "imapd") {
 		text += e.Message
@@ -239,7 +239,7 @@ func TestLog(t *testing.T) {
 		t.Errorf("its last is %v", got)
 	}
 	for i := range uint64(2 * keep) {
-		l = l.with([]watch.Event{event(i+10, time.Duration(i)*time.Minute, "imapd", watch.EventState, "x")})
+		l = l.with([]api.Event{event(i+10, time.Duration(i)*time.Minute, "imapd", api.EventState, "x")})
 	}
 	if len(l.events) != keep || len(l.known) != keep {
 		t.Errorf("%d events are kept, and %d are known, want %d", len(l.events), len(l.known), keep)
@@ -260,7 +260,7 @@ func TestPatience(t *testing.T) {
 
 type hung struct{ daemon }
 
-func (*hung) Status(ctx context.Context) (*watch.Status, error) {
+func (*hung) Status(ctx context.Context) (*api.Status, error) {
 	<-ctx.Done()
 	return nil, context.Cause(ctx)
 }
@@ -271,7 +271,7 @@ func TestFollow(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		d := &teller{then: cancel}
 		var told []uint64
-		follow(ctx, d, func(events []watch.Event) {
+		follow(ctx, d, func(events []api.Event) {
 			for _, e := range events {
 				told = append(told, e.ID)
 			}
@@ -293,17 +293,17 @@ type teller struct {
 	then  func()
 }
 
-func (d *teller) Events(context.Context, string, uint64) ([]watch.Event, error) {
+func (d *teller) Events(context.Context, string, uint64) ([]api.Event, error) {
 	if d.asked++; d.asked == 2 {
 		return nil, errGone
 	}
-	return []watch.Event{{ID: 1}, {ID: 2}}, nil
+	return []api.Event{{ID: 1}, {ID: 2}}, nil
 }
 
-func (d *teller) Follow(ctx context.Context, _ string, after uint64, tell func(watch.Event) error) error {
+func (d *teller) Follow(ctx context.Context, _ string, after uint64, tell func(api.Event) error) error {
 	d.after = append(d.after, after)
 	if len(d.after) == 2 {
 		defer d.then()
 	}
-	return tell(watch.Event{ID: 3})
+	return tell(api.Event{ID: 3})
 }

@@ -8,8 +8,8 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
+	"relinkd/api"
 	"relinkd/console"
-	"relinkd/watch"
 )
 
 // View is the picture, on the terminal's other screen, so that what was there comes back at the end.
@@ -21,7 +21,7 @@ func (m Model) View() tea.View {
 
 // picture is the lines of the screen, as many as it has.
 func (m Model) picture() []string {
-	s, t := m.screen, (*watch.TargetStatus)(nil)
+	s, t := m.screen, (*api.TargetStatus)(nil)
 	t, _ = m.shown()
 	l := m.layout()
 	lines := append([]string{m.title()}, m.facts()...)
@@ -167,7 +167,7 @@ func (m Model) finding(f console.Finding) []string {
 }
 
 // ruler is the line above the copies: which ones they are.
-func (m Model) ruler(t *watch.TargetStatus, l layout) string {
+func (m Model) ruler(t *api.TargetStatus, l layout) string {
 	s, n := m.screen, len(t.Copies)
 	order := "by number"
 	if m.byLoad {
@@ -198,7 +198,7 @@ func (m Model) rule(title string) string {
 }
 
 // logLines is what has happened, below a line across, in so many lines altogether.
-func (m Model) logLines(t *watch.TargetStatus, n int) []string {
+func (m Model) logLines(t *api.TargetStatus, n int) []string {
 	if n < 2 {
 		return nil
 	}
@@ -236,7 +236,7 @@ func (m Model) footer() []string {
 }
 
 // question asks whether to rotate, and says what that costs.
-func question(t *watch.TargetStatus) string {
+func question(t *api.TargetStatus) string {
 	price := " Waiting Cyrus workers end."
 	if t.Publish == "launcher" { // which they look at, and which stays
 		price = ""

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // axe is the source of axe-core, in the version that testdata names. npm fetches it, and it is no part of
@@ -45,7 +45,7 @@ func accessible(t *testing.T, b context.Context) {
 	status := troubled()
 	for i := range status.Targets { // axe takes its time for each cell, and many are alike
 		t := &status.Targets[i]
-		t.Copies = slices.DeleteFunc(t.Copies, func(c watch.CopyStatus) bool { return c.Number%5 != 0 && c.Number != 4 })
+		t.Copies = slices.DeleteFunc(t.Copies, func(c api.CopyStatus) bool { return c.Number%5 != 0 && c.Number != 4 })
 	}
 	d := startDaemon(t, status, history(35)...)
 	for theme, width := range map[string]int64{"light": 360, "dark": 1600} {

@@ -10,7 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // TestPage shows the page in a real browser. One browser serves all parts: it is what takes the time.
@@ -61,14 +61,14 @@ func live(t *testing.T, b context.Context) {
 	p.await(cell(2) + `.innerText.includes("27") && ` + cell(2) + `.getAttribute("aria-current") === "true"`)
 	p.await(`document.querySelectorAll("#log > li").length === 6`)
 
-	d.set(func(st *watch.Status) {
+	d.set(func(st *api.Status) {
 		target := &st.Targets[0]
 		target.Current, target.Rotations, target.RotationsByReason.Threshold = "imapd_003", 67, 65
 		target.Copies[1].Processes, target.Copies[2].Processes, target.Copies[3].Processes = 180, 1, 201
 		target.Copies[0].Verified = false
 		target.Processes = 1234
 	})
-	d.happen(watch.Event{ID: 7, Time: time.Now(), Target: "imapd", Kind: "rotation", Reason: "threshold", From: "imapd_002", To: "imapd_003", Message: "rotated"})
+	d.happen(api.Event{ID: 7, Time: time.Now(), Target: "imapd", Kind: "rotation", Reason: "threshold", From: "imapd_002", To: "imapd_003", Message: "rotated"})
 	p.await(cell(3) + `.getAttribute("aria-current") === "true" && ` + cell(3) + `.innerText.includes("►")`)
 	p.await(`document.querySelectorAll("[aria-current]").length === 1`)
 	p.await(cell(2) + `.innerText.includes("▲") && ` + cell(2) + `.dataset.step === "mark"`)
@@ -80,7 +80,7 @@ func live(t *testing.T, b context.Context) {
 	p.await(`document.title === "One thing needs attention – relinkd"`)
 	processes := `document.querySelector(".chart.processes svg").getAttribute("aria-label")`
 	p.await(processes + `.startsWith("Processes on copies: 1,234 now")`)
-	d.set(func(st *watch.Status) { st.Targets[0].Processes = 1200 })
+	d.set(func(st *api.Status) { st.Targets[0].Processes = 1200 })
 	p.await(processes + `.startsWith("Processes on copies: 1,200 now")`)
 	p.await(`document.querySelector(".chart.rotations svg").getAttribute("aria-label").startsWith("Rotations: 1 rotation in")`)
 	p.await(`document.querySelector(".chart.rotations .bars").getAttribute("d") !== ""`)
@@ -98,9 +98,9 @@ func reconnects(t *testing.T, b context.Context) {
 	since := is[string](p, `document.querySelector("#link").innerText`)
 
 	// Another daemon comes, whose events have the numbers of those that were there before.
-	d.events = []watch.Event{{ID: 3, Time: time.Now(), Kind: "reload", Message: "begun anew"}}
+	d.events = []api.Event{{ID: 3, Time: time.Now(), Kind: "reload", Message: "begun anew"}}
 	d.status.Targets[0].Rotations = 0
-	d.set(func(st *watch.Status) { st.Version = "1.3.0" })
+	d.set(func(st *api.Status) { st.Version = "1.3.0" })
 	if got := is[string](p, `document.querySelector("#link").innerText`); got != since {
 		t.Errorf("%s has become %s while nothing was there", since, got)
 	}
@@ -110,7 +110,7 @@ func reconnects(t *testing.T, b context.Context) {
 	p.await(`document.querySelectorAll("#log > li").length === 1`)
 	p.says("#log", "begun anew")
 	p.says("#findings", "The daemon was upgraded: it is 1.3.0 now, this page 1.2.3")
-	d.happen(watch.Event{ID: 4, Time: time.Now(), Kind: "reload", Message: "and goes on"})
+	d.happen(api.Event{ID: 4, Time: time.Now(), Kind: "reload", Message: "and goes on"})
 	p.says("#log > li:first-child", "and goes on")
 	p.content(d.url())
 }
@@ -128,11 +128,11 @@ func tellsWhatIsWrong(t *testing.T, b context.Context) {
 	} {
 		p.says("#findings", want)
 	}
-	for state, want := range map[watch.State]string{
-		watch.Starting: "Work is under way", watch.Settling: "Work is under way", watch.Cloning: "Work is under way", watch.Steady: "All is well",
-		watch.Bypassed: "One thing needs attention", watch.Released: "Nothing is managed", watch.Absent: "Nothing is managed", watch.Degraded: "One thing needs attention",
+	for state, want := range map[api.State]string{
+		api.Starting: "Work is under way", api.Settling: "Work is under way", api.Cloning: "Work is under way", api.Steady: "All is well",
+		api.Bypassed: "One thing needs attention", api.Released: "Nothing is managed", api.Absent: "Nothing is managed", api.Degraded: "One thing needs attention",
 	} {
-		d.set(func(st *watch.Status) {
+		d.set(func(st *api.Status) {
 			*st = sample(3)
 			st.Targets[0].State = state
 		})
@@ -148,21 +148,21 @@ func targetsComeAndGo(t *testing.T, b context.Context) {
 	p := open(t, b, d.url(), 1000)
 	order := `[...document.querySelectorAll(".target h2")].map((h) => h.textContent).join(" ")`
 	p.await(order + ` === "imapd"`)
-	d.set(func(st *watch.Status) { *st = troubled() })
+	d.set(func(st *api.Status) { *st = troubled() })
 	p.await(order + ` === "imapd lmtpd pop3d"`)
-	d.set(func(st *watch.Status) {
+	d.set(func(st *api.Status) {
 		*st = troubled()
 		st.Targets = st.Targets[1:]
 		st.Targets[0].Copies = append(st.Targets[0].Copies[:2], st.Targets[0].Copies[4:]...)
 	})
 	p.await(order + ` === "lmtpd pop3d"`)
 	p.await(`[...document.querySelectorAll("#target-lmtpd button.cell")].map((c) => c.dataset.number).join(" ") === "1 2 5 6 7 8 9 10 11 12"`)
-	d.set(func(st *watch.Status) {
+	d.set(func(st *api.Status) {
 		*st = troubled()
 		st.Targets = st.Targets[1:2]
 	})
 	p.await(`[...document.querySelectorAll("button.cell")].map((c) => c.dataset.number).join(" ") === "1 2 3 4 5 6 7 8 9 10 11 12"`)
-	d.set(func(st *watch.Status) { st.Targets = []watch.TargetStatus{} })
+	d.set(func(st *api.Status) { st.Targets = []api.TargetStatus{} })
 	p.await(order + ` === ""`)
 	p.says("#findings", "There is no target")
 	p.content(d.url())
@@ -172,11 +172,11 @@ func targetsComeAndGo(t *testing.T, b context.Context) {
 func fits(t *testing.T, b context.Context) {
 	d := startDaemon(t, troubled(), history(20)...)
 	p := open(t, b, d.url(), 360)
-	for name, status := range map[string]watch.Status{
+	for name, status := range map[string]api.Status{
 		"1 copy": sample(1), "60 copies": saturated(), "240 copies": sample(240), "999 copies": sample(999), "troubles": troubled(),
 	} {
 		status.Targets[0].Copies[0].Verified = false
-		d.set(func(st *watch.Status) {
+		d.set(func(st *api.Status) {
 			*st = status
 			// What is longest: a crowd, in numbers that no threshold keeps.
 			for i := range st.Targets[0].Copies {
@@ -237,7 +237,7 @@ func keyboard(t *testing.T, b context.Context) {
 	p.await(focus + ` === "1"`)
 	p.says(".detail", "imapd_001: 160 of 200 processes, equals its source, inode 9985001.")
 	// The chosen cell stays so, and tells what is, when numbers change.
-	d.set(func(st *watch.Status) { st.Targets[0].Copies[0].Processes = 161 })
+	d.set(func(st *api.Status) { st.Targets[0].Copies[0].Processes = 161 })
 	p.says(".detail", "imapd_001: 161 of 200 processes")
 	if got := is[string](p, focus); got != "1" {
 		t.Errorf("the focus went to %q when a number changed", got)
@@ -265,8 +265,8 @@ func eventsByKind(t *testing.T, b context.Context) {
 	p.says("#log-more", "30 of 170")
 	p.await(`[...document.querySelectorAll("#log .kind")].every((k) => k.textContent !== "rotation")`)
 	// What comes is shown if its kind is.
-	d.happen(watch.Event{ID: 171, Time: time.Now(), Target: "imapd", Kind: "rotation", Message: "hidden"})
-	d.happen(watch.Event{ID: 172, Time: time.Now(), Target: "imapd", Kind: "growth", Message: "<b>the pool</b> got one more copy", Seconds: 0.5})
+	d.happen(api.Event{ID: 171, Time: time.Now(), Target: "imapd", Kind: "rotation", Message: "hidden"})
+	d.happen(api.Event{ID: 172, Time: time.Now(), Target: "imapd", Kind: "growth", Message: "<b>the pool</b> got one more copy", Seconds: 0.5})
 	p.says("#log > li:first-child", "<b>the pool</b> got one more copy")
 	p.says("#log > li:first-child", "500 ms")
 	p.says("#filters", "growth 1")

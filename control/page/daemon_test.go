@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
-// daemon plays what serves the page beside the document, the watch.Events and the stream. It can go away and
+// daemon plays what serves the page beside the document, the events and the stream. It can go away and
 // come back at the same address.
 type daemon struct {
 	t    *testing.T
@@ -21,12 +21,12 @@ type daemon struct {
 	srv  *http.Server
 
 	mu      sync.Mutex
-	status  watch.Status
-	events  []watch.Event
+	status  api.Status
+	events  []api.Event
 	changed chan struct{} // closed with each change of the two
 }
 
-func startDaemon(t *testing.T, status watch.Status, events ...watch.Event) *daemon {
+func startDaemon(t *testing.T, status api.Status, events ...api.Event) *daemon {
 	t.Helper()
 	d := &daemon{t: t, addr: "127.0.0.1:0", status: status, events: events, changed: make(chan struct{})}
 	d.start()
@@ -63,12 +63,12 @@ func (d *daemon) stop() { d.srv.Close() }
 func (d *daemon) url() string { return "http://" + d.addr + "/" }
 
 // set changes what is told, at once.
-func (d *daemon) set(change func(*watch.Status)) {
+func (d *daemon) set(change func(*api.Status)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	targets := append([]watch.TargetStatus{}, d.status.Targets...)
+	targets := append([]api.TargetStatus{}, d.status.Targets...)
 	for i := range targets {
-		targets[i].Copies = append([]watch.CopyStatus{}, targets[i].Copies...)
+		targets[i].Copies = append([]api.CopyStatus{}, targets[i].Copies...)
 	}
 	d.status.Targets = targets
 	change(&d.status)
@@ -76,8 +76,8 @@ func (d *daemon) set(change func(*watch.Status)) {
 	d.changed = make(chan struct{})
 }
 
-// happen tells of one more watch.Event.
-func (d *daemon) happen(e watch.Event) {
+// happen tells of one more api.Event.
+func (d *daemon) happen(e api.Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.events = append(d.events, e)
@@ -85,10 +85,10 @@ func (d *daemon) happen(e watch.Event) {
 	d.changed = make(chan struct{})
 }
 
-func (d *daemon) now() (watch.Status, []watch.Event, chan struct{}) {
+func (d *daemon) now() (api.Status, []api.Event, chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.status, append([]watch.Event{}, d.events...), d.changed
+	return d.status, append([]api.Event{}, d.events...), d.changed
 }
 
 // live sends the document at once and with every change, and the events after the one that was asked for.
@@ -123,17 +123,17 @@ func send(w http.ResponseWriter, kind string, document any) {
 }
 
 // sample is a daemon with one target of so many copies, of which some are full and one is current.
-func sample(copies int) watch.Status {
-	t := watch.TargetStatus{
+func sample(copies int) api.Status {
+	t := api.TargetStatus{
 		Name: "imapd", Path: "/usr/lib/cyrus/bin/imapd", PrivateLink: "/usr/lib/cyrus/bin/.relinkd/imapd", Publish: "symlink",
-		State: watch.Steady, Threshold: 200, Mark: 180, MaxCopies: max(240, copies),
-		StaleProcesses: 41, Rotations: 66, RotationsByReason: watch.RotationsByReason{Threshold: 64, Operator: 2},
+		State: api.Steady, Threshold: 200, Mark: 180, MaxCopies: max(240, copies),
+		StaleProcesses: 41, Rotations: 66, RotationsByReason: api.RotationsByReason{Threshold: 64, Operator: 2},
 		PeakCopyProcesses: 181, ExecRate: 12.5, EventLatencySeconds: 0.00014,
-		Generation: watch.Generation{SHA256: "3f2a5c1be0d9a7714b0c", Size: 360224, Since: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)},
+		Generation: api.Generation{SHA256: "3f2a5c1be0d9a7714b0c", Size: 360224, Since: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)},
 	}
 	current := (copies + 2) / 3
 	for n := 1; n <= copies; n++ {
-		c := watch.CopyStatus{Name: fmt.Sprintf("imapd_%03d", n), Number: n, Processes: 180 - (n*n*7+n*13)%61, Inode: uint64(9985000 + n), Verified: true}
+		c := api.CopyStatus{Name: fmt.Sprintf("imapd_%03d", n), Number: n, Processes: 180 - (n*n*7+n*13)%61, Inode: uint64(9985000 + n), Verified: true}
 		switch {
 		case n == current:
 			c.Processes = 27
@@ -148,16 +148,16 @@ func sample(copies int) watch.Status {
 		t.Processes += c.Processes
 		t.Copies = append(t.Copies, c)
 	}
-	return watch.Status{Version: "1.2.3", Accounting: "netlink", Targets: []watch.TargetStatus{t}}
+	return api.Status{Version: "1.2.3", Accounting: "netlink", Targets: []api.TargetStatus{t}}
 }
 
 // history is n events, the last one now: rotations for the most part.
-func history(n int) []watch.Event {
-	var all []watch.Event
+func history(n int) []api.Event {
+	var all []api.Event
 	begin := time.Now().Add(-time.Duration(n) * 47 * time.Second)
 	for i := 1; i <= n; i++ {
-		e := watch.Event{
-			ID: uint64(i), Time: begin.Add(time.Duration(i) * 47 * time.Second), Target: "imapd", Kind: watch.EventRotation, Reason: "threshold",
+		e := api.Event{
+			ID: uint64(i), Time: begin.Add(time.Duration(i) * 47 * time.Second), Target: "imapd", Kind: api.EventRotation, Reason: "threshold",
 			From: fmt.Sprintf("imapd_%03d", 1+(i-1)%60), To: fmt.Sprintf("imapd_%03d", 1+i%60), Seconds: 0.00014,
 		}
 		e.Message = fmt.Sprintf("rotated from %s to %s: the mark was reached", e.From, e.To)
@@ -181,7 +181,7 @@ func history(n int) []watch.Event {
 }
 
 // troubled is a daemon with much to tell: three targets, of which one is degraded and one is saturated.
-func troubled() watch.Status {
+func troubled() api.Status {
 	st := sample(60)
 	st.Accounting, st.AccountingReason = "census", "the kernel has not acknowledged the request for process events: this may be a container"
 	st.UnreadableProcesses, st.Overflows = 17, 2
@@ -190,7 +190,7 @@ func troubled() watch.Status {
 
 	degraded := sample(12).Targets[0]
 	rename(&degraded, "lmtpd")
-	degraded.State, degraded.Reason = watch.Degraded, "cannot clone lmtpd_017: no space left on device; try: make room on the file system of /usr/lib/cyrus/bin, where 12 KiB and 81233 inodes are free"
+	degraded.State, degraded.Reason = api.Degraded, "cannot clone lmtpd_017: no space left on device; try: make room on the file system of /usr/lib/cyrus/bin, where 12 KiB and 81233 inodes are free"
 	degraded.Copies[3].Verified = false
 
 	full := saturated().Targets[0]
@@ -200,7 +200,7 @@ func troubled() watch.Status {
 }
 
 // saturated is a daemon whose pool is too small: all copies are at the mark, some over the threshold.
-func saturated() watch.Status {
+func saturated() api.Status {
 	st := sample(60)
 	t := &st.Targets[0]
 	t.MaxCopies, t.Saturated, t.PeakCopyProcesses, t.Processes = 60, true, 214, 0
@@ -213,10 +213,10 @@ func saturated() watch.Status {
 }
 
 // rename gives a target and its copies another name.
-func rename(t *watch.TargetStatus, name string) {
+func rename(t *api.TargetStatus, name string) {
 	t.Path, t.PrivateLink = "/usr/lib/cyrus/bin/"+name, "/usr/lib/cyrus/bin/.relinkd/"+name
 	t.Current = name + t.Current[len(t.Name):]
-	t.Copies = append([]watch.CopyStatus{}, t.Copies...)
+	t.Copies = append([]api.CopyStatus{}, t.Copies...)
 	for i := range t.Copies {
 		t.Copies[i].Name = name + t.Copies[i].Name[len(t.Name):]
 	}

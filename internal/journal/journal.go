@@ -12,7 +12,7 @@ import (
 	"github.com/coreos/go-systemd/v22/journal"
 	"github.com/rs/zerolog"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // prefix is what every field of relinkd's own begins with: RELINKD_TARGET, RELINKD_COPY, RELINKD_REASON.
@@ -24,27 +24,27 @@ const identifier = "relinkd"
 // Fields of relinkd's own that a line may have, with what they hold, for the manual.
 func Fields() [][2]string {
 	return [][2]string{
-		{field(watch.FieldTarget), "the target"},
-		{field(watch.FieldKind), "what kind of event it is, as `relinkd events` has it"},
-		{field(watch.FieldCopy), "the copy that was made, mended or moved on to"},
-		{field(watch.FieldGeneration), "the beginning of the SHA-256 of the executable that all copies equal"},
-		{field(watch.FieldReason), "why, in a word or in a sentence"},
+		{field(api.FieldTarget), "the target"},
+		{field(api.FieldKind), "what kind of event it is, as `relinkd events` has it"},
+		{field(api.FieldCopy), "the copy that was made, mended or moved on to"},
+		{field(api.FieldGeneration), "the beginning of the SHA-256 of the executable that all copies equal"},
+		{field(api.FieldReason), "why, in a word or in a sentence"},
 	}
 }
 
 // MessageID is the MESSAGE_ID of a kind of events, "" for what there is not. They never change.
-func MessageID(kind watch.EventKind) string {
-	return map[watch.EventKind]string{
-		watch.EventRotation: "8f43ad3bb90740e89d47067e8bb86cef",
-		watch.EventUpgrade:  "c709900c1a024378be05a544c8388ab5",
-		watch.EventGrowth:   "b35b459989e34b3b823ce00d984aa06d",
-		watch.EventRepair:   "72eb8e26f0b442aeb4cf27dfa69e0217",
-		watch.EventManage:   "e2992472719c4c549bd68907a287d556",
-		watch.EventRestore:  "562f5e6c8635470c97fc6b30460c1474",
-		watch.EventState:    "a932dfb7754a4178965375728e44c340",
-		watch.EventReload:   "8eb7d13a6438495e9a5196f03f03351e",
-		watch.EventCounting: "141263b8384446d6927c3b2861a8807b",
-		watch.EventError:    "523d3443e6c94612ab19c9fc91d04baf",
+func MessageID(kind api.EventKind) string {
+	return map[api.EventKind]string{
+		api.EventRotation: "8f43ad3bb90740e89d47067e8bb86cef",
+		api.EventUpgrade:  "c709900c1a024378be05a544c8388ab5",
+		api.EventGrowth:   "b35b459989e34b3b823ce00d984aa06d",
+		api.EventRepair:   "72eb8e26f0b442aeb4cf27dfa69e0217",
+		api.EventManage:   "e2992472719c4c549bd68907a287d556",
+		api.EventRestore:  "562f5e6c8635470c97fc6b30460c1474",
+		api.EventState:    "a932dfb7754a4178965375728e44c340",
+		api.EventReload:   "8eb7d13a6438495e9a5196f03f03351e",
+		api.EventCounting: "141263b8384446d6927c3b2861a8807b",
+		api.EventError:    "523d3443e6c94612ab19c9fc91d04baf",
 	}[kind]
 }
 
@@ -98,7 +98,7 @@ func decode(line []byte) (message string, fields map[string]string, err error) {
 	if problem := fields[field(zerolog.ErrorFieldName)]; problem != "" && !strings.Contains(message, problem) {
 		message += ": " + problem
 	}
-	if id := MessageID(watch.EventKind(fields[field(watch.FieldKind)])); id != "" {
+	if id := MessageID(api.EventKind(fields[field(api.FieldKind)])); id != "" {
 		fields["MESSAGE_ID"] = id
 	}
 	return message, fields, nil

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // sent is what was sent to the journal.
@@ -35,15 +35,15 @@ func logger(all *[]sent) zerolog.Logger {
 func TestFields(t *testing.T) {
 	var got []sent
 	log := logger(&got)
-	log.Info().Str(watch.FieldTarget, "imapd").Str(watch.FieldKind, "rotation").Str(watch.FieldCopy, "imapd_017").
-		Str(watch.FieldGeneration, "0123456789ab").Str(watch.FieldReason, "threshold").Float64("seconds", 0.25).
+	log.Info().Str(api.FieldTarget, "imapd").Str(api.FieldKind, "rotation").Str(api.FieldCopy, "imapd_017").
+		Str(api.FieldGeneration, "0123456789ab").Str(api.FieldReason, "threshold").Float64("seconds", 0.25).
 		Dur("event_to_link", time.Millisecond).Bool("odd-name ä", true).Msg("rotated\nat once")
 	log.Warn().Err(errors.New("no space left on device")).Uint32("uid", 7).Msg("asked to rotate")
 	log.Error().AnErr("error", errors.New("full")).Msg("cannot clone: full")
 	log.Log().Msg("no level")
 	want := []sent{
 		{"rotated\nat once", journal.PriInfo, map[string]string{
-			"SYSLOG_IDENTIFIER": "relinkd", "MESSAGE_ID": MessageID(watch.EventRotation), "RELINKD_TARGET": "imapd", "RELINKD_EVENT": "rotation",
+			"SYSLOG_IDENTIFIER": "relinkd", "MESSAGE_ID": MessageID(api.EventRotation), "RELINKD_TARGET": "imapd", "RELINKD_EVENT": "rotation",
 			"RELINKD_COPY": "imapd_017", "RELINKD_GENERATION": "0123456789ab", "RELINKD_REASON": "threshold", "RELINKD_SECONDS": "0.25",
 			"RELINKD_EVENT_TO_LINK": "1", "RELINKD_ODD_NAME__": "true"}},
 		{"asked to rotate: no space left on device", journal.PriWarning, map[string]string{
@@ -72,8 +72,8 @@ func TestPriorities(t *testing.T) {
 
 // Every kind of events has an ID of its own.
 func TestMessageIDs(t *testing.T) {
-	seen := map[string]watch.EventKind{}
-	for _, kind := range watch.EventKinds() {
+	seen := map[string]api.EventKind{}
+	for _, kind := range api.EventKinds() {
 		id := MessageID(kind)
 		if !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(id) || seen[id] != "" {
 			t.Errorf("%s has the ID %q, as %q has", kind, id, seen[id])

@@ -16,7 +16,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 const journald = "/usr/lib/systemd/systemd-journald"
@@ -73,7 +73,7 @@ func TestJournald(t *testing.T) {
 		t.Fatalf("journalctl -p warning shows %d lines, want 2:\n%s", len(entries), out)
 	}
 	for name, want := range map[string]string{
-		"MESSAGE": "imapd_017 is gone: it is cloned again", "PRIORITY": "4", "MESSAGE_ID": MessageID(watch.EventRepair), "SYSLOG_IDENTIFIER": "relinkd",
+		"MESSAGE": "imapd_017 is gone: it is cloned again", "PRIORITY": "4", "MESSAGE_ID": MessageID(api.EventRepair), "SYSLOG_IDENTIFIER": "relinkd",
 		"RELINKD_TARGET": "imapd", "RELINKD_COPY": "imapd_017", "RELINKD_GENERATION": "0123456789ab", "RELINKD_REASON": "gone", "RELINKD_EVENT": "repair",
 	} {
 		if got := entries[0][name]; got != want {
@@ -106,11 +106,11 @@ func logToJournald() error {
 	if err := await(func() error { _, err := os.Stat("/run/systemd/journal/socket"); return err }); err != nil {
 		return err
 	}
-	log = log.With().Str(watch.FieldTarget, "imapd").Str(watch.FieldGeneration, "0123456789ab").Logger()
+	log = log.With().Str(api.FieldTarget, "imapd").Str(api.FieldGeneration, "0123456789ab").Logger()
 	log.Info().Msg("all is well")
-	log.Warn().Str(watch.FieldKind, string(watch.EventRepair)).Str(watch.FieldCopy, "imapd_017").Str(watch.FieldReason, "gone").
+	log.Warn().Str(api.FieldKind, string(api.EventRepair)).Str(api.FieldCopy, "imapd_017").Str(api.FieldReason, "gone").
 		Msg("imapd_017 is gone: it is cloned again")
-	log.Error().Str(watch.FieldKind, string(watch.EventError)).Msg("degraded: no space left on device")
+	log.Error().Str(api.FieldKind, string(api.EventError)).Msg("degraded: no space left on device")
 	if lost.Len() > 0 {
 		return fmt.Errorf("not taken by the journal: %s", lost)
 	}

@@ -6,9 +6,9 @@ import (
 	"os"
 	"time"
 
+	"relinkd/api"
 	"relinkd/fsys"
 	"relinkd/pool"
-	"relinkd/watch"
 )
 
 // The mail site's clock was one minute, in which 200 processes came. Here a minute is two seconds,
@@ -70,7 +70,7 @@ func measureBurst(ctx context.Context, b *bench) ([]row, error) {
 			return nil, err
 		}
 		ours.add(float64(highest))
-		if err := d.await(ctx, "it counts no process", func(t *watch.TargetStatus) bool { return t.Processes == 0 }); err != nil {
+		if err := d.await(ctx, "it counts no process", func(t *api.TargetStatus) bool { return t.Processes == 0 }); err != nil {
 			return nil, err
 		}
 		if missing != nil {

@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/control"
-	"relinkd/watch"
 )
 
 // niceness is the daemon's, as its unit gives it to it.
@@ -41,7 +41,7 @@ func startDaemon(ctx context.Context, b *bench, s *site) (*daemon, error) {
 		return nil, err
 	}
 	d := &daemon{child: c, client: control.NewClient(s.socket), web: onSocket(s.socket), bench: b}
-	if err := d.await(ctx, "it is steady", func(t *watch.TargetStatus) bool { return t.State == watch.Steady }); err != nil {
+	if err := d.await(ctx, "it is steady", func(t *api.TargetStatus) bool { return t.State == api.Steady }); err != nil {
 		d.stop()
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func startDaemon(ctx context.Context, b *bench, s *site) (*daemon, error) {
 }
 
 // await waits until the status of the one target is as wanted.
-func (d *daemon) await(ctx context.Context, what string, yes func(*watch.TargetStatus) bool) error {
+func (d *daemon) await(ctx context.Context, what string, yes func(*api.TargetStatus) bool) error {
 	err := await(ctx, d.bench.grace, 50*time.Millisecond, what, func() bool {
 		if d.ended() {
 			return true
@@ -68,7 +68,7 @@ func (d *daemon) await(ctx context.Context, what string, yes func(*watch.TargetS
 
 // awaitProcesses waits until relinkd counts n of them on its copies.
 func (d *daemon) awaitProcesses(ctx context.Context, n int) error {
-	return d.await(ctx, fmt.Sprintf("it counts %d processes", n), func(t *watch.TargetStatus) bool { return t.Processes == n })
+	return d.await(ctx, fmt.Sprintf("it counts %d processes", n), func(t *api.TargetStatus) bool { return t.Processes == n })
 }
 
 // accounting is how relinkd says that it learns of processes.

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"relinkd/api"
 	"relinkd/pool"
-	"relinkd/watch"
 )
 
 const upgradeLimit = 0.5 // seconds
@@ -55,7 +55,7 @@ func measureUpgrade(ctx context.Context, b *bench) ([]row, error) {
 		}
 		ours.addTime(took)
 		// Nothing of it is to run on while the other one is measured.
-		if err := d.await(ctx, "it is steady", func(t *watch.TargetStatus) bool { return t.State == watch.Steady }); err != nil {
+		if err := d.await(ctx, "it is steady", func(t *api.TargetStatus) bool { return t.State == api.Steady }); err != nil {
 			return nil, err
 		}
 		if missing != nil {

@@ -24,11 +24,11 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/control"
 	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
 	"relinkd/linker/launcher"
-	"relinkd/watch"
 )
 
 const (
@@ -193,13 +193,13 @@ func (d *daemon) ended() bool {
 }
 
 // target is the target's status; false while the daemon does not answer yet.
-func (d *daemon) target() (watch.TargetStatus, bool) {
+func (d *daemon) target() (api.TargetStatus, bool) {
 	if d.ended() {
 		d.s.t.Fatalf("relinkd has ended: %v", d.cmd.ProcessState)
 	}
 	st, err := d.s.client.Status(context.Background())
 	if err != nil || len(st.Targets) != 1 {
-		return watch.TargetStatus{}, false
+		return api.TargetStatus{}, false
 	}
 	return st.Targets[0], true
 }
@@ -209,13 +209,13 @@ func (d *daemon) target() (watch.TargetStatus, bool) {
 func (d *daemon) steady(version string) {
 	s := d.s
 	s.t.Helper()
-	var st watch.TargetStatus
+	var st api.TargetStatus
 	s.await("steady with "+version, func() bool {
 		var ok bool
 		st, ok = d.target()
-		return ok && st.State == watch.Steady && st.Generation.SHA256 == sha(version)
+		return ok && st.State == api.Steady && st.Generation.SHA256 == sha(version)
 	}, func() string { return fmt.Sprintf("%+v", st) })
-	if len(st.Copies) != copies || slices.ContainsFunc(st.Copies, func(c watch.CopyStatus) bool { return !c.Verified }) {
+	if len(st.Copies) != copies || slices.ContainsFunc(st.Copies, func(c api.CopyStatus) bool { return !c.Verified }) {
 		s.t.Errorf("with %s in force the copies are %+v", version, st.Copies)
 	}
 	s.runs(s.executed(), version)

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/internal/faults"
-	"relinkd/watch"
 )
 
 // The size of the upgrade race.
@@ -67,7 +67,7 @@ func daemonUpgradeRace(t *testing.T, publish string) {
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
-		if st, ok := d.target(); ok && st.State == watch.Released {
+		if st, ok := d.target(); ok && st.State == api.Released {
 			released++
 			s.restored(p)
 			manage(t, s)

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // daemon is a running relinkd with a configuration, a socket and a state directory of its own.
@@ -97,7 +97,7 @@ func (d *daemon) start(before ...string) {
 			d.t.Fatalf("relinkd ended: %v\n%s", d.cmd.ProcessState, tail(d.log(), 20))
 		default:
 		}
-		return d.get("/v1/status", new(watch.Status)) == nil
+		return d.get("/v1/status", new(api.Status)) == nil
 	})
 }
 
@@ -172,13 +172,13 @@ func decode(answer *http.Response, err error, into any) error {
 
 // rotate forces one rotation; the policy chooses the copy.
 func (d *daemon) rotate(target string) error {
-	return d.post("/v1/targets/"+target+"/rotate", map[string]int{"to": 0}, new(watch.Report))
+	return d.post("/v1/targets/"+target+"/rotate", map[string]int{"to": 0}, new(api.Report))
 }
 
 // status is the document that `relinkd status --json` prints.
-func (d *daemon) status() *watch.Status {
+func (d *daemon) status() *api.Status {
 	d.t.Helper()
-	var s watch.Status
+	var s api.Status
 	if err := json.Unmarshal([]byte(d.verb(0, "status", "--json")), &s); err != nil {
 		d.t.Fatal(err)
 	}
@@ -186,9 +186,9 @@ func (d *daemon) status() *watch.Status {
 }
 
 // target is one target's part of the daemon's status.
-func (d *daemon) target(name string) watch.TargetStatus {
+func (d *daemon) target(name string) api.TargetStatus {
 	d.t.Helper()
-	var s watch.Status
+	var s api.Status
 	if err := d.get("/v1/status", &s); err != nil {
 		d.t.Fatal(err)
 	}
@@ -198,19 +198,19 @@ func (d *daemon) target(name string) watch.TargetStatus {
 		}
 	}
 	d.t.Fatalf("status knows no target %s", name)
-	return watch.TargetStatus{}
+	return api.TargetStatus{}
 }
 
 // await waits until a target is in a state, and returns its status then.
-func (d *daemon) await(name string, want watch.State) watch.TargetStatus {
+func (d *daemon) await(name string, want api.State) api.TargetStatus {
 	d.t.Helper()
-	return d.awaitThat(name, string(want), func(s watch.TargetStatus) bool { return s.State == want })
+	return d.awaitThat(name, string(want), func(s api.TargetStatus) bool { return s.State == want })
 }
 
 // awaitThat waits until ok holds of a target's status, and returns it.
-func (d *daemon) awaitThat(name, what string, ok func(watch.TargetStatus) bool) watch.TargetStatus {
+func (d *daemon) awaitThat(name, what string, ok func(api.TargetStatus) bool) api.TargetStatus {
 	d.t.Helper()
-	var s watch.TargetStatus
+	var s api.TargetStatus
 	deadline := time.Now().Add(30 * time.Second)
 	for s = d.target(name); !ok(s); s = d.target(name) {
 		if time.Now().After(deadline) {

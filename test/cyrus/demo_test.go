@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // demonstration is what `make demo-cyrus` shows, line by line: relinkd's main job on this host's
@@ -36,7 +36,7 @@ rotate_at = 0.7
 [census]
 interval = "20ms"
 `, imapdPath, limit))
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 	say("relinkd manages %s", imapdPath)
 	settled(t, load)
 
@@ -48,8 +48,8 @@ interval = "20ms"
 	published := plainFor(imapdPath)
 	upgraded := timed(func() {
 		l.host.install(t, l.host.cyrusAt(newerCyrus)...)
-		d.awaitThat("imapd", "of the new generation", func(s watch.TargetStatus) bool {
-			return s.State == watch.Steady && s.Generation.SHA256 != before.SHA256
+		d.awaitThat("imapd", "of the new generation", func(s api.TargetStatus) bool {
+			return s.State == api.Steady && s.Generation.SHA256 != before.SHA256
 		})
 	})
 	status = d.target("imapd")

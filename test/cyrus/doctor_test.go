@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"relinkd/api"
 	"relinkd/doctor"
-	"relinkd/watch"
 )
 
 // consultation: relinkd doctor beside a real Cyrus, with and without the daemon. It finds the Cyrus that
@@ -37,7 +37,7 @@ threshold = 20
 	release(held)
 
 	d.start()
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 	held = holdPaced(t, d, s.imap, 20)
 	// It names no day that there is: cron itself never runs it.
 	job := "/etc/cron.d/relinkd-test"

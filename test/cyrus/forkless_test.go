@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // forkless: whatever relinkd does, it makes no process, or a descriptor that is open for writing
@@ -17,13 +17,13 @@ func forkless(t *testing.T, l *lab) {
 	d := l.prepare(t, poolOf12)
 	trace := filepath.Join(d.dir, "trace")
 	d.start("strace", "-D", "-f", "-o", trace, "-e", "trace=fork,vfork,clone,clone3,execve,execveat")
-	before := d.await("imapd", watch.Steady).Generation.SHA256
+	before := d.await("imapd", api.Steady).Generation.SHA256
 	if err := d.rotate("imapd"); err != nil {
 		t.Fatal(err)
 	}
 	must(t, "mv", variant(t, filepath.Join(d.dir, "imapd"), 1), imapdPath)
-	d.awaitThat("imapd", "upgraded", func(s watch.TargetStatus) bool {
-		return s.State == watch.Steady && s.Generation.SHA256 != before
+	d.awaitThat("imapd", "upgraded", func(s api.TargetStatus) bool {
+		return s.State == api.Steady && s.Generation.SHA256 != before
 	})
 	removeByHand(t, imapdPath, patience)
 	d.verb(0, "reclone", "imapd")

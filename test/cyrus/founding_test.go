@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // founding: the site that relinkd comes from. Sixty copies made by hand, path a link to one of
@@ -36,9 +36,9 @@ func founding(t *testing.T, l *lab) {
 
 	// Nothing is touched before the operator says so.
 	d := l.daemon(t, poolOf60)
-	status := d.awaitThat("imapd", "seen for what it is", func(s watch.TargetStatus) bool { return s.State != watch.Starting })
+	status := d.awaitThat("imapd", "seen for what it is", func(s api.TargetStatus) bool { return s.State != api.Starting })
 	t.Logf("before manage: %s, %q", status.State, status.Reason)
-	if status.Reason == "" || status.State == watch.Steady {
+	if status.Reason == "" || status.State == api.Steady {
 		t.Errorf("a hand-made pool is %s, reason %q", status.State, status.Reason)
 	}
 	settled(t, load)
@@ -52,13 +52,13 @@ func founding(t *testing.T, l *lab) {
 	}
 
 	t.Logf("relinkd manage imapd:\n%s", d.verb(0, "manage", "imapd", "--yes"))
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 	settled(t, load)
 	// The cron job goes on. Its links are taken back each time, and it shows.
 	for range 5 {
 		text := must(t, "readlink", imapdPath)
 		settled(t, load)
-		if status = d.await("imapd", watch.Steady); status.Current == "" {
+		if status = d.await("imapd", api.Steady); status.Current == "" {
 			t.Errorf("no current copy, path led to %s", text)
 		}
 	}
@@ -68,7 +68,7 @@ func founding(t *testing.T, l *lab) {
 		link, err := os.Readlink(imapdPath)
 		return err == nil && link == ".relinkd/imapd"
 	})
-	var whole watch.Status
+	var whole api.Status
 	if err := d.get("/v1/status", &whole); err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // handwork: an administrator replaces the executable without a package manager. Every way in which
@@ -17,7 +17,7 @@ import (
 func handwork(t *testing.T, l *lab) {
 	l.isolate(t)
 	d := l.daemon(t, poolOf12)
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 	s := startCyrus(t, settings{prefork: 2})
 	if err := visit(s.imap, 0); err != nil {
 		t.Fatal(err)
@@ -38,8 +38,8 @@ func handwork(t *testing.T, l *lab) {
 		want, before := content(t, file), d.target("imapd").Generation.SHA256
 		began := time.Now()
 		way.replace(file)
-		d.awaitThat("imapd", "upgraded by "+way.name, func(s watch.TargetStatus) bool {
-			return s.State == watch.Steady && s.Generation.SHA256 != before
+		d.awaitThat("imapd", "upgraded by "+way.name, func(s api.TargetStatus) bool {
+			return s.State == api.Steady && s.Generation.SHA256 != before
 		})
 		t.Logf("%s: published after %v", way.name, time.Since(began).Round(time.Millisecond))
 		for _, name := range copies(t, imapdPath) {
@@ -75,7 +75,7 @@ func handwork(t *testing.T, l *lab) {
 	if content(t, drifted) != content(t, file) {
 		t.Errorf("%s is not what was copied through the link", drifted)
 	}
-	status := d.await("imapd", watch.Steady)
+	status := d.await("imapd", api.Steady)
 	if filepath.Base(current) == status.Current {
 		t.Errorf("the link stayed on the changed copy %s", current)
 	}

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/linker/launcher"
-	"relinkd/watch"
 )
 
 // Two ways of publishing, the same in all else.
@@ -36,7 +36,7 @@ func (d *daemon) republish(text, publish string) {
 	d.verb(0, "reload")
 	await(d.t, 30*time.Second, "path to be a "+publish, func() bool {
 		s := d.target("imapd")
-		return s.State == watch.Steady && s.Publish == publish && isLauncher(imapdPath) == (publish == "launcher")
+		return s.State == api.Steady && s.Publish == publish && isLauncher(imapdPath) == (publish == "launcher")
 	})
 }
 
@@ -51,7 +51,7 @@ func isLauncher(path string) bool {
 func launched(t *testing.T, l *lab) {
 	l.isolate(t)
 	d := l.daemon(t, bySymlink)
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 	s := startCyrus(t, settings{prefork: 4})
 	start := s.log.mark(t)
 	window := 4 * time.Second
@@ -154,7 +154,7 @@ func launchCost(t *testing.T, d *daemon) {
 func launchedUpgrade(t *testing.T, l *lab) {
 	l.isolate(t)
 	d := l.daemon(t, byLauncher)
-	before := d.await("imapd", watch.Steady).Generation.SHA256
+	before := d.await("imapd", api.Steady).Generation.SHA256
 	s := startCyrus(t, settings{prefork: 4})
 	mark := s.log.mark(t)
 	busy := hold(t, s.imap, 3, 1)
@@ -163,8 +163,8 @@ func launchedUpgrade(t *testing.T, l *lab) {
 	running := workers()
 
 	l.host.install(t, l.host.cyrusAt(newerCyrus)...)
-	d.awaitThat("imapd", "of the new generation", func(s watch.TargetStatus) bool {
-		return s.State == watch.Steady && s.Generation.SHA256 != before
+	d.awaitThat("imapd", "of the new generation", func(s api.TargetStatus) bool {
+		return s.State == api.Steady && s.Generation.SHA256 != before
 	})
 	if !isLauncher(imapdPath) {
 		t.Fatal("path is no launcher after the upgrade")
@@ -196,12 +196,12 @@ func launchedUpgrade(t *testing.T, l *lab) {
 	s.log.noFailures(t, mark)
 
 	d.verb(0, "manage", "imapd", "--yes")
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 	for _, verb := range []string{"remove", "purge"} {
 		if _, err := apt(verb, "-y", "cyrus-imapd"); err != nil {
 			t.Fatal(err)
 		}
-		d.await("imapd", watch.Absent)
+		d.await("imapd", api.Absent)
 		for _, name := range append(copies(t, imapdPath), imapdPath, binDir+"/.relinkd") {
 			if exists(name) {
 				t.Errorf("%s is still there after apt-get %s", name, verb)
@@ -209,7 +209,7 @@ func launchedUpgrade(t *testing.T, l *lab) {
 		}
 	}
 	l.host.install(t, l.host.cyrusAt(olderCyrus)...)
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 	if !isLauncher(imapdPath) {
 		t.Error("path is no launcher after the package came back")
 	}
@@ -354,7 +354,7 @@ func launchedDifferences(t *testing.T, l *lab) {
 	s := startCyrus(t, settings{prefork: 1})
 	views["plain"] = look(s)
 	d := l.daemon(t, bySymlink)
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 	visitCopy(t, s)
 	views["symlink"] = look(s)
 	d.republish(byLauncher, "launcher")

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 const poolOf12 = `
@@ -26,19 +26,19 @@ threshold = 50
 func removal(t *testing.T, l *lab) {
 	l.isolate(t)
 	d := l.daemon(t, poolOf12)
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 
 	if _, err := apt("remove", "-y", "cyrus-imapd"); err != nil {
 		t.Fatal(err)
 	}
-	d.await("imapd", watch.Absent)
+	d.await("imapd", api.Absent)
 	for _, name := range append(copies(t, imapdPath), imapdPath, binDir+"/.relinkd") {
 		if exists(name) {
 			t.Errorf("%s is still there after the package was removed", name)
 		}
 	}
 	l.host.install(t, l.host.cyrusAt(olderCyrus)...)
-	status := d.await("imapd", watch.Steady)
+	status := d.await("imapd", api.Steady)
 	if len(status.Copies) != 12 {
 		t.Errorf("%d copies after the package came back", len(status.Copies))
 	}
@@ -48,7 +48,7 @@ func removal(t *testing.T, l *lab) {
 	mark := s.log.mark(t)
 	remove := func(while string) {
 		t.Helper()
-		d.await("imapd", watch.Steady)
+		d.await("imapd", api.Steady)
 		gone := removeByHand(t, imapdPath, 10*time.Second)
 		t.Logf("rm of path%s: back after %v", while, gone.Round(100*time.Microsecond))
 		if gone < 20*time.Millisecond {
@@ -64,7 +64,7 @@ func removal(t *testing.T, l *lab) {
 	question := askedByApt(t)
 	remove(" while apt waits at its question")
 	question.no(t)
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 	for _, c := range held {
 		if _, err := c.command("NOOP"); err != nil {
 			t.Errorf("a held session: %v", err)

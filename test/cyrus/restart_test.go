@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // restart: a daemon that was stopped, or killed in the middle of its rotations, finds everything as
@@ -13,7 +13,7 @@ import (
 func restart(t *testing.T, l *lab) {
 	l.isolate(t)
 	d := l.daemon(t, poolOf12)
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 	s := startCyrus(t, settings{prefork: 2})
 	mark := s.log.mark(t)
 	load := startLoad(t, s.imap, 4, 2)
@@ -40,7 +40,7 @@ func restart(t *testing.T, l *lab) {
 	unchanged("a stop")
 	settled(t, load)
 	d.start()
-	if status := d.await("imapd", watch.Steady); status.Rotations != 0 {
+	if status := d.await("imapd", api.Steady); status.Rotations != 0 {
 		t.Errorf("a start made %d rotations", status.Rotations)
 	}
 	unchanged("a start")
@@ -56,12 +56,12 @@ func restart(t *testing.T, l *lab) {
 			for d.rotate("imapd") == nil {
 			}
 		}()
-		d.awaitThat("imapd", "rotating", func(s watch.TargetStatus) bool { return s.Rotations > before+5 })
+		d.awaitThat("imapd", "rotating", func(s api.TargetStatus) bool { return s.Rotations > before+5 })
 		d.kill()
 		<-refused
 		unchanged("kill -9")
 		d.start()
-		d.await("imapd", watch.Steady)
+		d.await("imapd", api.Steady)
 		unchanged("kill -9 and a start")
 	}
 

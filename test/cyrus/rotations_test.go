@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 const poolOf60 = `
@@ -31,7 +31,7 @@ func rotations(t *testing.T, l *lab) {
 	more(100)
 
 	d := l.daemon(t, poolOf60)
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 	more(100)
 	before := d.process().resources()
 
@@ -66,7 +66,7 @@ func rotations(t *testing.T, l *lab) {
 	}
 	more(100)
 	d.verb(0, "manage", "imapd", "--yes")
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 	more(100)
 	d.verb(0, "restore", "imapd")
 	more(100)

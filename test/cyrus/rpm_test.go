@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // rpmUpgrade: a package upgraded by a real rpm, with its own database and prefix.
@@ -24,7 +24,7 @@ func rpmUpgrade(t *testing.T, l *lab) {
 	packaged := content(t, path)
 
 	d := l.daemon(t, fmt.Sprintf("[target.worker]\npath = %q\ncopies = 8\nthreshold = 10\n", path))
-	before := d.await("worker", watch.Steady).Generation.SHA256
+	before := d.await("worker", api.Steady).Generation.SHA256
 	for _, step := range []struct {
 		name, file, like string
 	}{
@@ -32,8 +32,8 @@ func rpmUpgrade(t *testing.T, l *lab) {
 		{"downgrade", first, "/bin/true"},
 	} {
 		rpm("--upgrade", "--nodeps", "--oldpackage", step.file)
-		status := d.awaitThat("worker", step.name+"d by rpm", func(s watch.TargetStatus) bool {
-			return s.State == watch.Steady && s.Generation.SHA256 != before
+		status := d.awaitThat("worker", step.name+"d by rpm", func(s api.TargetStatus) bool {
+			return s.State == api.Steady && s.Generation.SHA256 != before
 		})
 		before = status.Generation.SHA256
 		if link, err := os.Readlink(path); err != nil || link != ".relinkd/worker" {

@@ -5,7 +5,7 @@ import (
 	"syscall"
 	"testing"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // sidecar: publish = "none" leaves the packaged file alone; cyrus.conf names the private link.
@@ -32,7 +32,7 @@ func sidecar(t *testing.T, l *lab) {
 	}
 
 	d := l.daemon(t, poolOf12+"publish = \"none\"\n")
-	status := d.await("imapd", watch.Steady)
+	status := d.await("imapd", api.Steady)
 	if status.PrivateLink != binDir+"/.relinkd/imapd" {
 		t.Fatalf("the private link is %q", status.PrivateLink)
 	}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // targets: two in one daemon; imapd is upgraded while lmtpd rotates, and both serve.
@@ -22,8 +22,8 @@ copies = 12
 max_copies = 24
 threshold = 50
 `)
-	d.await("imapd", watch.Steady)
-	d.await("lmtpd", watch.Steady)
+	d.await("imapd", api.Steady)
+	d.await("lmtpd", api.Steady)
 	s := startCyrus(t, settings{prefork: 2})
 	mark := s.log.mark(t)
 	load := startLoad(t, s.imap, 3, 1)
@@ -49,8 +49,8 @@ threshold = 50
 	for n := range 5 {
 		before := d.target("imapd").Generation.SHA256
 		must(t, "mv", variant(t, filepath.Join(d.dir, "imapd"), n), imapdPath)
-		d.awaitThat("imapd", "upgraded", func(s watch.TargetStatus) bool {
-			return s.State == watch.Steady && s.Generation.SHA256 != before
+		d.awaitThat("imapd", "upgraded", func(s api.TargetStatus) bool {
+			return s.State == api.Steady && s.Generation.SHA256 != before
 		})
 		visitCopy(t, s)
 		settled(t, load)
@@ -58,7 +58,7 @@ threshold = 50
 	stopRotating()
 	stopLMTP()
 	status := d.target("lmtpd")
-	if status.Generation != lmtpd || status.State != watch.Steady {
+	if status.Generation != lmtpd || status.State != api.Steady {
 		t.Errorf("upgrades of imapd made lmtpd %s, of generation %+v; it was %+v", status.State, status.Generation, lmtpd)
 	}
 	if status.RotationsByReason.Operator != rotated || d.target("imapd").RotationsByReason.Operator != 0 {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // threshold: 600 sessions are held over a pool of 12 copies, which may not grow, and a threshold of
@@ -25,7 +25,7 @@ threshold = %d
 [census]
 interval = "20ms"
 `, limit))
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 	s := startCyrus(t, settings{maxChild: sessions + 50})
 	mark := s.log.mark(t)
 
@@ -77,7 +77,7 @@ func holdPaced(t *testing.T, d *daemon, address string, n int) []*client {
 	var held []*client
 	for len(held) < n {
 		room := 0
-		d.awaitThat("imapd", "aware of the new sessions, and of room for more", func(s watch.TargetStatus) bool {
+		d.awaitThat("imapd", "aware of the new sessions, and of room for more", func(s api.TargetStatus) bool {
 			for _, c := range s.Copies {
 				if c.Name == s.Current {
 					now := census()[fileAt(filepath.Join(binDir, s.Current))]
@@ -94,7 +94,7 @@ func holdPaced(t *testing.T, d *daemon, address string, n int) []*client {
 
 // agree checks that `status --json` and /proc have the same counts, at an instant around which
 // /proc stands still, and returns that status.
-func agree(t *testing.T, d *daemon) watch.TargetStatus {
+func agree(t *testing.T, d *daemon) api.TargetStatus {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {

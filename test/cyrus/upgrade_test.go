@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // upgrade: a real upgrade by apt and a real downgrade, each first without relinkd and then with
@@ -41,7 +41,7 @@ rotate_at = 0.5
 [census]
 interval = "20ms"
 `)
-	d.await("imapd", watch.Steady)
+	d.await("imapd", api.Steady)
 	t.Cleanup(func() {
 		if _, err := apt("purge", "-y", slowPackage); err != nil {
 			t.Error(err)
@@ -103,8 +103,8 @@ func upgradeUnder(t *testing.T, l *lab, d *daemon, s *server, number int, versio
 	})
 
 	// dpkg's rename is long over, its locks are held: relinkd must not wait for them.
-	status := d.awaitThat("imapd", "of the new generation", func(s watch.TargetStatus) bool {
-		return s.State == watch.Steady && s.Generation.SHA256 != oldGeneration
+	status := d.awaitThat("imapd", "of the new generation", func(s api.TargetStatus) bool {
+		return s.State == api.Steady && s.Generation.SHA256 != oldGeneration
 	})
 	if locked, err := dpkgLocked(); err != nil || !locked {
 		t.Errorf("the transaction does not hold dpkg's lock any more (%v): this part proves nothing", err)
@@ -156,7 +156,7 @@ func upgradeUnder(t *testing.T, l *lab, d *daemon, s *server, number int, versio
 	if got := strings.TrimSpace(altered(t, "cyrus-imapd")); got != "?M.??????   "+imapdPath {
 		t.Errorf("dpkg -V: %q", got)
 	}
-	if status = d.target("imapd"); status.State != watch.Steady {
+	if status = d.target("imapd"); status.State != api.Steady {
 		t.Errorf("after the transaction: %s %s", status.State, status.Reason)
 	}
 
@@ -170,7 +170,7 @@ func upgradeUnder(t *testing.T, l *lab, d *daemon, s *server, number int, versio
 	if live != len(old) {
 		t.Errorf("%d of %d old sessions were ended by the upgrade", len(old)-live, len(old))
 	}
-	d.awaitThat("imapd", fmt.Sprintf("left with %d stale processes", live), func(s watch.TargetStatus) bool {
+	d.awaitThat("imapd", fmt.Sprintf("left with %d stale processes", live), func(s api.TargetStatus) bool {
 		return s.StaleProcesses == live
 	})
 	// Idle workers queue for Cyrus's accept lock and look at their file only when they have it, so
@@ -184,7 +184,7 @@ func upgradeUnder(t *testing.T, l *lab, d *daemon, s *server, number int, versio
 		}
 		return true
 	})
-	d.awaitThat("imapd", "rid of its stale processes", func(s watch.TargetStatus) bool { return s.StaleProcesses == 0 })
+	d.awaitThat("imapd", "rid of its stale processes", func(s api.TargetStatus) bool { return s.StaleProcesses == 0 })
 	release(fresh)
 	return load.stop()
 }

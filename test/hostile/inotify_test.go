@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/internal/faults"
 	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
-	"relinkd/watch"
 )
 
 // deadline is how long anything that is waited for may take, on a busy machine.
@@ -78,9 +78,9 @@ func TestInotifyLimitReached(t *testing.T) {
 					t.Logf("log:\n%s", log.String())
 				}
 			})
-			wait := func(what string, cond func(watch.TargetStatus) bool) watch.TargetStatus {
+			wait := func(what string, cond func(api.TargetStatus) bool) api.TargetStatus {
 				t.Helper()
-				var st watch.Status
+				var st api.Status
 				for end := time.Now().Add(deadline); time.Now().Before(end); <-time.After(20 * time.Millisecond) {
 					out, err := exec.Command(binary, "status", "--json", "--config", config).Output()
 					if err == nil && json.Unmarshal(out, &st) == nil && len(st.Targets) == 1 && cond(st.Targets[0]) {
@@ -88,21 +88,21 @@ func TestInotifyLimitReached(t *testing.T) {
 					}
 				}
 				t.Fatalf("waited %s in vain: %s; the status is %+v", deadline, what, st)
-				return watch.TargetStatus{}
+				return api.TargetStatus{}
 			}
-			first := wait("steady, and the reason tells", func(st watch.TargetStatus) bool {
-				return st.State == watch.Steady && strings.Contains(st.Reason, says)
+			first := wait("steady, and the reason tells", func(st api.TargetStatus) bool {
+				return st.State == api.Steady && strings.Contains(st.Reason, says)
 			})
 			install("2")
-			wait("the upgrade is found by looking", func(st watch.TargetStatus) bool {
-				return st.State == watch.Steady && st.Generation.SHA256 != first.Generation.SHA256
+			wait("the upgrade is found by looking", func(st api.TargetStatus) bool {
+				return st.State == api.Steady && st.Generation.SHA256 != first.Generation.SHA256
 			})
 			raise := exec.Command("nsenter", "--user", "--preserve-credentials", "--target", fmt.Sprint(daemon.Process.Pid),
 				"sh", "-c", "echo 100 >/proc/sys/user/"+knob)
 			if out, err := raise.CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
-			wait("it listens again", func(st watch.TargetStatus) bool { return st.State == watch.Steady && st.Reason == "" })
+			wait("it listens again", func(st api.TargetStatus) bool { return st.State == api.Steady && st.Reason == "" })
 			faults.Record(t, faults.Row{What: "steady", Injected: "no inotify to be had: user." + knob + " is 0", Times: 1,
 				Survived: "an upgrade is found by looking, the status says what is lacking, events are heard again when they may be"})
 		})

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // hollow: a system on which relinkd is there first, told to manage what comes later. Then Cyrus goes and comes
@@ -24,12 +24,12 @@ func hollow(t *testing.T, l *lab) {
 func (m *machine) early(t *testing.T) {
 	m.must(t, "apt-get install -y -q /root/relinkd_"+older+".deb")
 	m.active(t)
-	m.is(t, watch.Released)
+	m.is(t, api.Released)
 	m.must(t, "relinkd manage imapd --yes </dev/null")
-	m.is(t, watch.Absent)
+	m.is(t, api.Absent)
 	m.lasts(t, 0, 5*time.Second)
 	m.installCyrus(t, olderCyrus)
-	m.is(t, watch.Steady)
+	m.is(t, api.Steady)
 	m.managed(t)
 	restarts := m.number(t, "relinkd", "NRestarts")
 	if restarts > 2 {
@@ -45,13 +45,13 @@ func (m *machine) early(t *testing.T) {
 func (m *machine) absent(t *testing.T) {
 	before := m.number(t, "relinkd", "NRestarts")
 	m.must(t, "apt-get remove -y -q cyrus-imapd")
-	m.is(t, watch.Absent)
+	m.is(t, api.Absent)
 	if out := m.must(t, "ls -A "+binDir); strings.Contains(out, "imapd") || strings.Contains(out, "relinkd") {
 		t.Errorf("in %s there is\n%s", binDir, out)
 	}
 	m.active(t)
 	m.must(t, "apt-get install -y -q --no-download cyrus-imapd="+olderCyrus+" && systemctl restart cyrus-imapd")
-	m.is(t, watch.Steady)
+	m.is(t, api.Steady)
 	m.managed(t)
 	m.serves(t)
 	if n := m.number(t, "relinkd", "NRestarts"); n != before {
@@ -61,11 +61,11 @@ func (m *machine) absent(t *testing.T) {
 	// A purge takes the directory away, and the next installation makes another. In one run with the removal
 	// dpkg would find our link, put back meanwhile, in the directory, and leave it.
 	m.must(t, "apt-get remove -y -q cyrus-imapd")
-	m.is(t, watch.Absent)
+	m.is(t, api.Absent)
 	m.must(t, "apt-get purge -y -q cyrus-imapd cyrus-common && ! test -e "+binDir)
-	m.is(t, watch.Absent)
+	m.is(t, api.Absent)
 	m.must(t, "apt-get install -y -q --no-download "+strings.Join(cyrusAt(olderCyrus), " "))
-	m.is(t, watch.Steady)
+	m.is(t, api.Steady)
 	m.managed(t)
 	m.startCyrus(t)
 	restarts := m.number(t, "relinkd", "NRestarts")

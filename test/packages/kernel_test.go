@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // kernel: a machine with a kernel of its own, Debian's, which tells the service of every process.
@@ -17,14 +17,14 @@ func kernel(t *testing.T, l *lab) {
 	m := boot(t, g)
 	m.startCyrus(t)
 	m.must(t, "apt-get install -y -q /root/relinkd_"+older+".deb && relinkd manage imapd --yes </dev/null")
-	s := m.is(t, watch.Steady)
+	s := m.is(t, api.Steady)
 	m.managed(t)
 	m.events(t, s)
 	first := m.booted
 
 	// A threshold that logins reach: rotations by what the kernel tells, and exact counts.
 	m.must(t, "sed -i 's/^threshold = 200/threshold = 10/' /etc/relinkd/relinkd.toml && systemctl reload relinkd")
-	m.shows(t, "the new threshold", func(s *watch.Status) bool { return s.Targets[0].Threshold == 10 })
+	m.shows(t, "the new threshold", func(s *api.Status) bool { return s.Targets[0].Threshold == 10 })
 	users, held := m.logins(t, 2), m.hold(t, 40)
 	logins := users.unharmed(t, "rotations")
 	s = m.exact(t)
@@ -53,7 +53,7 @@ func kernel(t *testing.T, l *lab) {
 	inodes := m.inodes(t)
 	m.reboot(t)
 	m.serves(t)
-	s = m.is(t, watch.Steady)
+	s = m.is(t, api.Steady)
 	m.events(t, s)
 	m.hold(t, 20)
 	m.exact(t)
@@ -72,7 +72,7 @@ func kernel(t *testing.T, l *lab) {
 }
 
 // events checks that the kernel's process events are what it counts by.
-func (m *machine) events(t *testing.T, s *watch.Status) {
+func (m *machine) events(t *testing.T, s *api.Status) {
 	t.Helper()
 	if s.Accounting != "netlink" || s.AccountingReason != "" || s.UnreadableProcesses != 0 {
 		t.Errorf("on %s it counts by %s (%s), %d processes unreadable",
@@ -81,11 +81,11 @@ func (m *machine) events(t *testing.T, s *watch.Status) {
 }
 
 // exact waits until what status counts on copies is what /proc shows, to the process.
-func (m *machine) exact(t *testing.T) *watch.Status {
+func (m *machine) exact(t *testing.T) *api.Status {
 	t.Helper()
 	const count = "ls -l /proc/[0-9]*/exe 2>/dev/null | grep -c ' -> " + imapd + "_[0-9]*$'"
 	var real string
-	return m.shows(t, "exact counts", func(s *watch.Status) bool {
+	return m.shows(t, "exact counts", func(s *api.Status) bool {
 		real, _ = m.run(t, count)
 		return fmt.Sprintln(s.Targets[0].Processes) == real
 	})

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // imapd is what is managed.
@@ -53,9 +53,9 @@ func (m *machine) serves(t *testing.T) {
 }
 
 // status is what `relinkd status --json` tells.
-func (m *machine) status(t *testing.T) *watch.Status {
+func (m *machine) status(t *testing.T) *api.Status {
 	t.Helper()
-	var s watch.Status
+	var s api.Status
 	if text := m.must(t, "relinkd status --json"); json.Unmarshal([]byte(text), &s) != nil || len(s.Targets) == 0 {
 		t.Fatalf("relinkd status --json: %s", text)
 	}
@@ -63,18 +63,18 @@ func (m *machine) status(t *testing.T) *watch.Status {
 }
 
 // is waits until the first target is in a state, and returns the status then.
-func (m *machine) is(t *testing.T, want watch.State) *watch.Status {
+func (m *machine) is(t *testing.T, want api.State) *api.Status {
 	t.Helper()
-	return m.shows(t, "the target to be "+string(want), func(s *watch.Status) bool { return s.Targets[0].State == want })
+	return m.shows(t, "the target to be "+string(want), func(s *api.Status) bool { return s.Targets[0].State == want })
 }
 
 // shows waits until the daemon answers with a status that is ok, and returns it.
-func (m *machine) shows(t *testing.T, what string, ok func(*watch.Status) bool) *watch.Status {
+func (m *machine) shows(t *testing.T, what string, ok func(*api.Status) bool) *api.Status {
 	t.Helper()
-	var s watch.Status
+	var s api.Status
 	var text string
 	for deadline := time.Now().Add(45 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		s = watch.Status{}
+		s = api.Status{}
 		text, _ = m.run(t, "relinkd status --json")
 		if json.Unmarshal([]byte(text), &s) == nil && len(s.Targets) > 0 && ok(&s) {
 			return &s

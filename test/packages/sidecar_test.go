@@ -4,18 +4,18 @@ import (
 	"strings"
 	"testing"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // sidecar: cyrus.conf names the private link, which must not go before it does.
 func (m *machine) sidecar(t *testing.T) {
 	m.must(t, "apt-get purge -y -q relinkd && apt-get install -y -q /root/relinkd_"+older+".deb")
 	m.must(t, `sed -i 's/^publish = .*/publish = "none"/' /etc/relinkd/relinkd.toml && systemctl reload relinkd && relinkd manage imapd --yes </dev/null`)
-	m.is(t, watch.Steady)
+	m.is(t, api.Steady)
 	m.must(t, `sed -i 's|cmd="imapd |cmd="`+binDir+`/.relinkd/imapd |' /etc/cyrus.conf && grep -q .relinkd/imapd /etc/cyrus.conf && systemctl restart cyrus-imapd`)
 	m.serves(t)
 	users, held := m.logins(t, 2), m.hold(t, 5)
-	m.shows(t, "sessions on copies", func(s *watch.Status) bool { return s.Targets[0].Processes >= 5 })
+	m.shows(t, "sessions on copies", func(s *api.Status) bool { return s.Targets[0].Processes >= 5 })
 
 	out := m.must(t, "apt-get remove -y -q relinkd")
 	if !strings.Contains(out, "cyrus.conf") {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // story is what an administrator does with relinkd, from the first installation to the purge, and what the
@@ -60,7 +60,7 @@ func (s *tale) install(t *testing.T) {
 	}
 	t.Logf("apt-get install:\n%s", lastLines(out, 4))
 	s.active(t)
-	s.is(t, watch.Released)
+	s.is(t, api.Released)
 	s.unmanaged(t)
 	if inode := s.must(t, "stat -c %i "+imapd); inode != s.packaged {
 		t.Errorf("imapd has inode %s instead of %s", inode, s.packaged)
@@ -85,10 +85,10 @@ func (s *tale) manage(t *testing.T) {
 		}
 	}
 	t.Logf("relinkd manage imapd:\n%s", out)
-	s.is(t, watch.Steady)
+	s.is(t, api.Steady)
 	s.managed(t)
 	s.hold(t, 5)
-	s.shows(t, "new sessions on copies", func(st *watch.Status) bool { return st.Targets[0].Processes >= 5 })
+	s.shows(t, "new sessions on copies", func(st *api.Status) bool { return st.Targets[0].Processes >= 5 })
 	alive(t, held)
 	t.Logf("relinkd status:\n%s\nsystemctl status relinkd:\n%s", s.must(t, "relinkd status"), s.must(t, "systemctl status --no-pager relinkd"))
 	s.logins += users.unharmed(t, "relinkd manage")
@@ -127,7 +127,7 @@ func (s *tale) watchdog(t *testing.T) {
 	await(t, time.Minute, "systemd to start relinkd anew", func() bool {
 		return s.number(t, "relinkd", "NRestarts") > before && s.property(t, "relinkd", "ActiveState") == "active"
 	})
-	s.is(t, watch.Steady)
+	s.is(t, api.Steady)
 	if got := s.inodes(t); got != inodes {
 		t.Errorf("the copies were made anew:\n%s\nbefore\n%s", got, inodes)
 	}
@@ -145,13 +145,13 @@ const watchdogPeriod = 3 * time.Second
 func (m *machine) quickWatchdog(t *testing.T) {
 	t.Helper()
 	m.must(t, fmt.Sprintf(`mkdir -p /etc/systemd/system/relinkd.service.d && printf '[Service]\nWatchdogSec=%d\n' >/etc/systemd/system/relinkd.service.d/watchdog.conf && systemctl daemon-reload && systemctl restart relinkd`, int(watchdogPeriod.Seconds())))
-	m.is(t, watch.Steady)
+	m.is(t, api.Steady)
 }
 
 func (m *machine) shippedWatchdog(t *testing.T) {
 	t.Helper()
 	m.must(t, "rm -r /etc/systemd/system/relinkd.service.d && systemctl daemon-reload && systemctl restart relinkd")
-	m.is(t, watch.Steady)
+	m.is(t, api.Steady)
 }
 
 // lasts checks for a while that systemd does not restart relinkd once more.
@@ -179,7 +179,7 @@ func (s *tale) hang(t *testing.T) {
 	await(t, time.Minute, "systemd to start relinkd anew", func() bool {
 		return s.number(t, "relinkd", "NRestarts") > before && s.property(t, "relinkd", "ActiveState") == "active"
 	})
-	s.is(t, watch.Steady)
+	s.is(t, api.Steady)
 	s.restarts += s.number(t, "relinkd", "NRestarts") - before
 	s.shippedWatchdog(t)
 	if got := s.inodes(t); got != inodes {
@@ -204,8 +204,8 @@ func (s *tale) cyrusUpgrade(t *testing.T) {
 	allow := s.refuseRestarts(t)
 	s.must(t, "apt-get install -y -q --no-download "+strings.Join(cyrusAt(newerCyrus), " "))
 	allow()
-	st := s.shows(t, "the new generation", func(st *watch.Status) bool {
-		return st.Targets[0].State == watch.Steady && st.Targets[0].Generation.SHA256 != generation
+	st := s.shows(t, "the new generation", func(st *api.Status) bool {
+		return st.Targets[0].State == api.Steady && st.Targets[0].Generation.SHA256 != generation
 	})
 	s.managed(t)
 	s.packaged = s.must(t, "stat -c %i "+binDir+"/.relinkd/imapd.pristine")
@@ -228,7 +228,7 @@ func (s *tale) relinkdUpgrade(t *testing.T) {
 	users, held := s.machine.logins(t, 2), s.hold(t, 5)
 	s.must(t, "printf '# mine\\n' >>/etc/relinkd/relinkd.toml && apt-get install -y -q /root/relinkd_"+newer+".deb")
 	s.active(t)
-	s.is(t, watch.Steady)
+	s.is(t, api.Steady)
 	if s.property(t, "relinkd", "MainPID") == pid {
 		t.Error("the old daemon still runs")
 	}
@@ -252,19 +252,19 @@ func (s *tale) relinkdUpgrade(t *testing.T) {
 func (s *tale) reload(t *testing.T) {
 	pid := s.property(t, "relinkd", "MainPID")
 	s.must(t, "sed -i 's/^threshold = 200/threshold = 150/' /etc/relinkd/relinkd.toml && systemctl reload relinkd")
-	s.shows(t, "the new threshold", func(st *watch.Status) bool { return st.Targets[0].Threshold == 150 && st.ConfigError == "" })
+	s.shows(t, "the new threshold", func(st *api.Status) bool { return st.Targets[0].Threshold == 150 && st.ConfigError == "" })
 
 	s.must(t, "sed -i 's/^threshold = 150/threshold = 0/' /etc/relinkd/relinkd.toml")
 	if out, code := s.run(t, "systemctl reload relinkd"); code == 0 {
 		t.Errorf("systemctl reload takes a bad file: %s", out)
 	}
-	st := s.shows(t, "the error in the file", func(st *watch.Status) bool { return st.ConfigError != "" })
-	if st.Targets[0].Threshold != 150 || st.Targets[0].State != watch.Steady {
+	st := s.shows(t, "the error in the file", func(st *api.Status) bool { return st.ConfigError != "" })
+	if st.Targets[0].Threshold != 150 || st.Targets[0].State != api.Steady {
 		t.Errorf("a bad file changed the threshold to %d, the state to %s", st.Targets[0].Threshold, st.Targets[0].State)
 	}
 	s.active(t)
 	s.must(t, "sed -i 's/^threshold = 0/threshold = 200/' /etc/relinkd/relinkd.toml && systemctl reload relinkd")
-	s.shows(t, "the mended file in force", func(st *watch.Status) bool { return st.Targets[0].Threshold == 200 && st.ConfigError == "" })
+	s.shows(t, "the mended file in force", func(st *api.Status) bool { return st.Targets[0].Threshold == 200 && st.ConfigError == "" })
 	if now := s.property(t, "relinkd", "MainPID"); now != pid {
 		t.Errorf("reloading restarted the daemon: %s, before %s", now, pid)
 	}
@@ -291,9 +291,9 @@ func (s *tale) rebooted(t *testing.T) {
 	s.machine.reboot(t)
 	s.serves(t)
 	s.active(t)
-	st := s.is(t, watch.Steady)
+	st := s.is(t, api.Steady)
 	held := s.hold(t, 5)
-	s.shows(t, "sessions on copies", func(st *watch.Status) bool { return st.Targets[0].Processes >= 5 })
+	s.shows(t, "sessions on copies", func(st *api.Status) bool { return st.Targets[0].Processes >= 5 })
 	if got := s.inodes(t); got != inodes {
 		t.Errorf("a boot made the copies anew:\n%s\nbefore\n%s", got, inodes)
 	}
@@ -330,9 +330,9 @@ func (s *tale) gone(t *testing.T) {
 func (s *tale) removeDead(t *testing.T) {
 	s.must(t, "apt-get install -y -q /root/relinkd_"+newer+".deb")
 	s.active(t)
-	s.is(t, watch.Released)
+	s.is(t, api.Released)
 	s.must(t, "relinkd manage imapd --yes </dev/null")
-	s.is(t, watch.Steady)
+	s.is(t, api.Steady)
 	s.managed(t)
 	users, held := s.machine.logins(t, 2), s.hold(t, 5)
 	s.must(t, "systemctl mask --runtime relinkd && systemctl kill --signal=KILL relinkd")

@@ -12,10 +12,10 @@ import (
 	"slices"
 	"strings"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/linker/launcher"
 	"relinkd/pool"
-	"relinkd/watch"
 )
 
 // versions is how many different programs there are.
@@ -106,21 +106,21 @@ func (s *site) recover(want expectation) error {
 		return err
 	}
 	defer s.kill()
-	target, err := s.until("steady or released", func(t watch.TargetStatus) bool {
-		return t.State == watch.Steady || t.State == watch.Released || t.State == watch.Absent && want.packaged == 0
+	target, err := s.until("steady or released", func(t api.TargetStatus) bool {
+		return t.State == api.Steady || t.State == api.Released || t.State == api.Absent && want.packaged == 0
 	})
 	if err != nil {
 		return err
 	}
 	switch {
-	case target.State == watch.Absent:
+	case target.State == api.Absent:
 		return s.stop()
-	case target.State == watch.Released && !want.released:
+	case target.State == api.Released && !want.released:
 		return errors.New("relinkd is released, though no restore was begun, or manage has answered since")
-	case target.State == watch.Steady && !want.managed && want.plain:
+	case target.State == api.Steady && !want.managed && want.plain:
 		return errors.New("relinkd has taken over again after a restore")
 	}
-	released := target.State == watch.Released
+	released := target.State == api.Released
 	if released { // the restore may have been interrupted: the operator tries again
 		if _, err := s.client.Restore(s.t.Context(), name, false); err != nil {
 			return fmt.Errorf("%w\n%s", err, s.said())

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"relinkd/watch"
+	"relinkd/api"
 )
 
 // history is what happened while a disk was recorded. A moment is how much had been recorded then, in
@@ -50,14 +50,14 @@ func (s *site) live(d *disk) *history {
 		h.steady[version] = d.now()
 	}
 	ended := func(name string) { h.phases = append(h.phases, phase{name, d.now()}) }
-	told := func(list *[]moments, verb func() (*watch.Report, error)) {
+	told := func(list *[]moments, verb func() (*api.Report, error)) {
 		begun := d.now()
 		_, err := verb()
 		must(t, err)
 		*list = append(*list, moments{begun, d.now()})
 	}
-	restore := func() (*watch.Report, error) { return s.client.Restore(t.Context(), name, false) }
-	manage := func() (*watch.Report, error) { return s.client.Manage(t.Context(), name) }
+	restore := func() (*api.Report, error) { return s.client.Restore(t.Context(), name, false) }
+	manage := func() (*api.Report, error) { return s.client.Manage(t.Context(), name) }
 
 	install()
 	must(t, s.start())
@@ -71,7 +71,7 @@ func (s *site) live(d *disk) *history {
 	steady(install())
 	ended("upgrade")
 	install()
-	_, err := s.until("cloning", func(t watch.TargetStatus) bool { return t.State == watch.Cloning || t.State == watch.Bypassed })
+	_, err := s.until("cloning", func(t api.TargetStatus) bool { return t.State == api.Cloning || t.State == api.Bypassed })
 	must(t, err)
 	steady(install())
 	ended("upgrade overtaken by another")

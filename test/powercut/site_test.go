@@ -12,11 +12,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/api"
 	"relinkd/config"
 	"relinkd/control"
 	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
-	"relinkd/watch"
 )
 
 const (
@@ -144,8 +144,8 @@ func (s *site) start() error {
 
 // until waits until ok holds of the target's status, and returns it. The status is the zero one while
 // relinkd does not answer.
-func (s *site) until(what string, ok func(watch.TargetStatus) bool) (watch.TargetStatus, error) {
-	var target watch.TargetStatus
+func (s *site) until(what string, ok func(api.TargetStatus) bool) (api.TargetStatus, error) {
+	var target api.TargetStatus
 	for deadline := time.Now().Add(maxWait); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		select {
 		case <-s.exited:
@@ -165,8 +165,8 @@ func (s *site) until(what string, ok func(watch.TargetStatus) bool) (watch.Targe
 // steady waits until all copies are of a version and in force.
 func (s *site) steady(version int) {
 	s.t.Helper()
-	_, err := s.until("steady", func(t watch.TargetStatus) bool {
-		return t.State == watch.Steady && versionOf(t.Generation.SHA256) == version
+	_, err := s.until("steady", func(t api.TargetStatus) bool {
+		return t.State == api.Steady && versionOf(t.Generation.SHA256) == version
 	})
 	must(s.t, err)
 }

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"relinkd/api"
 	"relinkd/internal/faults"
 	"relinkd/internal/standin"
-	"relinkd/watch"
 )
 
 // names is what relinkd uses of a place.
@@ -113,7 +113,7 @@ func TestPlaceOfAStranger(t *testing.T) {
 				d := s.start()
 				if place != "bin" {
 					d.refused(way.want)
-				} else if st := d.settled(); st.State != watch.Degraded || !strings.Contains(st.Reason, way.want) {
+				} else if st := d.settled(); st.State != api.Degraded || !strings.Contains(st.Reason, way.want) {
 					t.Errorf("state %s, %q, want degraded, %q", st.State, st.Reason, way.want)
 				}
 				for _, verb := range [][]string{{"plan"}, {"manage", "imapd", "--yes"}, {"adopt", "imapd", s.canary + "/exe"}, {"reclone", "imapd"}, {"restore", "imapd"}} {
@@ -145,24 +145,24 @@ func TestPlantedNames(t *testing.T) {
 	for _, where := range []struct {
 		name  string
 		names func(s *site) []string
-		state watch.State // after an upgrade; "" where relinkd must not even start
+		state api.State // after an upgrade; "" where relinkd must not even start
 	}{
-		{"copies", func(s *site) []string { return s.names("bin")[1:] }, watch.Steady}, // passed over,
-		{"private directory", func(s *site) []string { return s.names("bin")[:1] }, watch.Degraded},
-		{"private link", func(s *site) []string { return s.privateNames()[:1] }, watch.Degraded},
-		{"private names", func(s *site) []string { return s.privateNames()[1:] }, watch.Steady},
+		{"copies", func(s *site) []string { return s.names("bin")[1:] }, api.Steady}, // passed over,
+		{"private directory", func(s *site) []string { return s.names("bin")[:1] }, api.Degraded},
+		{"private link", func(s *site) []string { return s.privateNames()[:1] }, api.Degraded},
+		{"private names", func(s *site) []string { return s.privateNames()[1:] }, api.Steady},
 		{"path", func(s *site) []string {
 			must(s.t, os.Remove(s.path()))
 			return []string{s.path()}
-		}, watch.Steady},
+		}, api.Steady},
 		{"lock", func(s *site) []string { return s.names("state")[:1] }, ""},
-		{"state", func(s *site) []string { return []string{s.names("state")[1], s.names("state")[2], s.names("state")[4]} }, watch.Steady},
-		{"released", func(s *site) []string { return s.names("state")[3:4] }, watch.Released},
+		{"state", func(s *site) []string { return []string{s.names("state")[1], s.names("state")[2], s.names("state")[4]} }, api.Steady},
+		{"released", func(s *site) []string { return s.names("state")[3:4] }, api.Released},
 		{"socket", func(s *site) []string { return s.names("run") }, ""},
 	} {
 		for i, kind := range kinds {
 			publish := []string{"symlink", "launcher"}[i%2]
-			if where.state == watch.Steady && i < 2 {
+			if where.state == api.Steady && i < 2 {
 				publish = "launcher" // where relinkd has the names of one planted in its way
 			}
 			t.Run(where.name+" "+kind, func(t *testing.T) {
@@ -184,11 +184,11 @@ func TestPlantedNames(t *testing.T) {
 				switch where.name + " " + kind { // made by root, some are as good as relinkd's own
 				case "lock " + ownFile, "lock " + ownExe, "socket " + aSocket, "private directory " + aDirectory,
 					"private link " + linkToFile, "private link " + linkToDir, "private link " + linkToNone, "private link " + linkToExe:
-					state = watch.Steady
+					state = api.Steady
 				case "private link " + hardLinkFile, "private link " + hardLinkExe: // whose file has another name, and loses this one
-					state = watch.Steady
+					state = api.Steady
 				case "private names " + aDirectory, "state " + aDirectory:
-					state = watch.Degraded
+					state = api.Degraded
 				case "path " + aDirectory:
 					t.Skip("left out: no package manager puts a file in its place")
 				}
@@ -209,7 +209,7 @@ func TestPlantedNames(t *testing.T) {
 }
 
 // live has a daemon do all that it can do, well or badly; it is in that state after an upgrade.
-func (s *site) live(d *daemon, state watch.State) {
+func (s *site) live(d *daemon, state api.State) {
 	d.settled()
 	must(s.t, standin.Write(s.path(), "2"))
 	d.in(state)
@@ -245,7 +245,7 @@ func strangerAtEveryName(t *testing.T, publish string) {
 	s.extra = fmt.Sprintf("rotation = \"interval\"\ninterval = \"10ms\"\npublish = %q", publish)
 	s.configure()
 	d := s.start()
-	d.in(watch.Steady)
+	d.in(api.Steady)
 	paths := slices.Concat(s.names("bin"), s.names("state"), s.names("run"), s.names("etc"), s.privateNames(),
 		[]string{s.path(), s.places["bin"], s.places["state"], s.places["run"], s.places["etc"], s.private() + "/imapd_001.new"})
 	cmd := asStranger(t, "molest", append([]string{s.canary}, paths...)...)
@@ -261,7 +261,7 @@ func strangerAtEveryName(t *testing.T, publish string) {
 	const upgrades = 20
 	for i := range upgrades {
 		must(t, standin.Write(s.path(), fmt.Sprint("v", i)))
-		d.in(watch.Steady)
+		d.in(api.Steady)
 		if i == upgrades/2 {
 			for _, verb := range [][]string{{"restore", "imapd"}, {"manage", "imapd", "--yes"}} {
 				if out, err := s.verb(verb...); err != nil {

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/control"
 	"relinkd/internal/standin"
-	"relinkd/watch"
 )
 
 // deadline is how long anything that is waited for may take, on a busy machine.
@@ -164,7 +164,7 @@ func (d *daemon) stop() {
 }
 
 // status is the daemon's, nil when it does not answer.
-func (d *daemon) status() *watch.Status {
+func (d *daemon) status() *api.Status {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	st, err := d.client.Status(ctx)
@@ -175,19 +175,19 @@ func (d *daemon) status() *watch.Status {
 }
 
 // target is the only one's part of the status.
-func (d *daemon) target() watch.TargetStatus {
+func (d *daemon) target() api.TargetStatus {
 	if st := d.status(); st != nil {
 		return st.Targets[0]
 	}
-	return watch.TargetStatus{}
+	return api.TargetStatus{}
 }
 
 // settled waits until the target is where it will stay, and returns that.
-func (d *daemon) settled() (st watch.TargetStatus) {
+func (d *daemon) settled() (st api.TargetStatus) {
 	d.s.t.Helper()
 	if !within(deadline, func() bool {
 		switch st = d.target(); st.State {
-		case "", watch.Starting, watch.Settling, watch.Cloning:
+		case "", api.Starting, api.Settling, api.Cloning:
 			return false
 		}
 		return true
@@ -198,9 +198,9 @@ func (d *daemon) settled() (st watch.TargetStatus) {
 }
 
 // in waits until the target is in a state.
-func (d *daemon) in(state watch.State) {
+func (d *daemon) in(state api.State) {
 	d.s.t.Helper()
-	var st watch.TargetStatus
+	var st api.TargetStatus
 	if !within(deadline/3, func() bool { st = d.target(); return st.State == state }) {
 		d.s.t.Fatalf("the target does not become %s: %+v", state, st)
 	}

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"relinkd/api"
 	"relinkd/internal/faults"
-	"relinkd/watch"
 )
 
 // output is what a process has said so far.
@@ -41,7 +41,7 @@ func TestSocketUnderFire(t *testing.T) {
 	s.extra = "rotation = \"interval\"\ninterval = \"10ms\""
 	s.configure()
 	d := s.start()
-	d.in(watch.Steady)
+	d.in(api.Steady)
 	descriptors := d.descriptors()
 
 	stop := make(chan struct{})
@@ -90,7 +90,7 @@ func TestSocketUnderFire(t *testing.T) {
 	}
 	close(stop)
 	noise.Wait()
-	if d.hasEnded() || d.target().State != watch.Steady {
+	if d.hasEnded() || d.target().State != api.Steady {
 		t.Errorf("afterwards: %+v", d.target())
 	}
 	if !within(deadline, func() bool { return d.descriptors() <= descriptors+2 }) {
@@ -147,7 +147,7 @@ func TestStrangerMayNotChange(t *testing.T) {
 	s := newSite(t)
 	s.configure()
 	d := s.start()
-	d.in(watch.Steady)
+	d.in(api.Steady)
 	before := tree(t, s.root)
 	must(t, os.Chmod(s.socket(), 0o777))
 	for _, verb := range []string{"manage", "restore", "rotate", "reclone", "adopt", "verify"} {
@@ -157,7 +157,7 @@ func TestStrangerMayNotChange(t *testing.T) {
 	s.denied("POST /v1/verify")
 	s.denied("PUT /v1/status")
 	must(t, os.Chmod(s.socket(), 0o600))
-	if st := d.target(); st.State != watch.Steady || st.Rotations != 0 {
+	if st := d.target(); st.State != api.Steady || st.Rotations != 0 {
 		t.Errorf("afterwards: %+v", st)
 	}
 	unchanged(t, "something was changed", before, tree(t, s.root))

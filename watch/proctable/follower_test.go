@@ -442,7 +442,7 @@ func TestStats(t *testing.T) {
 	take(t, table)
 	take(t, table)
 	s := table.Stats()
-	if s.Accounting != "census" || s.Overflows != 0 || s.Censuses != 2 || s.Processes != 2 || s.LastDuration <= 0 {
+	if s.Accounting != "census" || s.Overflows != 0 || s.Censuses != 2 || s.Processes != 2 || s.LastDuration <= 0 || s.Durations.Total() != 2 {
 		t.Errorf("after two censuses of two processes: %+v", s)
 	}
 	const reason = `census.events is "off": a new process is seen within 1s, or ten times the length of a census if that is more`

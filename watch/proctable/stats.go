@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"relinkd/watch/histogram"
+	"relinkd/api/histogram"
 )
 
 // Stats is how the counting goes, for the status document and the metrics. Unreadable above zero

@@ -13,9 +13,9 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"relinkd/api/histogram"
 	"relinkd/fsys"
 	"relinkd/watch/gauge"
-	"relinkd/watch/histogram"
 )
 
 // Options is what a Table needs to know.

@@ -1,9 +1,6 @@
-package watch
+package api
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // Status is the whole state of the daemon at one instant: the document of `relinkd status --json`
 // and of GET /v1/status. Counters are since the daemon's start. A Status never changes once it is
@@ -109,105 +106,5 @@ type Report struct {
 	Warnings []string `json:"warnings"` // what the operator must know or do
 }
 
-// Plan is what Ensure would do now, a target at a time. It changes nothing.
-type Plan struct {
-	Targets []TargetPlan `json:"targets"`
-}
-
-// TargetPlan is one target's part of a Plan.
-type TargetPlan struct {
-	Target  string   `json:"target"`
-	Path    string   `json:"path"`
-	State   State    `json:"state"`
-	Steps   []string `json:"steps"`   // in order; empty when nothing would change
-	Effects []string `json:"effects"` // what services and the disk notice of the steps
-	Keeps   []string `json:"keeps"`   // what stays as it is
-}
-
-// Changes reports whether anything would change.
-func (p *Plan) Changes() bool {
-	for _, t := range p.Targets {
-		if len(t.Steps) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// Verification is the outcome of checking copies against their source.
-type Verification struct {
-	Targets []TargetVerification `json:"targets"`
-}
-
-// TargetVerification is one target's part of a Verification.
-type TargetVerification struct {
-	Target string        `json:"target"`
-	SHA256 string        `json:"sha256"` // of the source
-	Copies []CopyFinding `json:"copies"`
-}
-
-// CopyFinding is what was found of one copy; Problem is empty when it equals its source.
-type CopyFinding struct {
-	Name    string `json:"name"`
-	Problem string `json:"problem"`
-}
-
-// Problems counts the copies that do not equal their source.
-func (v *Verification) Problems() int {
-	n := 0
-	for _, t := range v.Targets {
-		for _, c := range t.Copies {
-			if c.Problem != "" {
-				n++
-			}
-		}
-	}
-	return n
-}
-
-// Generations is what can be gone back to.
-type Generations struct {
-	Targets []TargetGenerations `json:"targets"`
-}
-
-// TargetGenerations is one target's part of Generations.
-type TargetGenerations struct {
-	Target      string           `json:"target"`
-	Path        string           `json:"path"`
-	Generations []KeptGeneration `json:"generations"` // the one in force first, then the one that was in force last
-}
-
-// KeptGeneration is a source that is in force, or was and is kept.
-type KeptGeneration struct {
-	SHA256   string    `json:"sha256"`
-	Size     int64     `json:"size"`     // bytes
-	Modified time.Time `json:"modified"` // of the file, as it was packaged
-	InForce  bool      `json:"in_force"`
-	File     string    `json:"file"` // where it is kept
-}
-
-// Service is what can be asked of relinkd. The daemon answers it over the control socket; without
-// a daemon the command line asks a Watcher of its own. Names of targets are those of the
-// configuration; an unknown one is an error of kind ErrNoTarget.
-type Service interface {
-	Status(ctx context.Context) (*Status, error)
-	Plan(ctx context.Context) (*Plan, error)
-	PlanManage(ctx context.Context, target string) (*TargetPlan, error) // what Manage would do
-	Verify(ctx context.Context, target string) (*Verification, error)   // target "" means all
-
-	// Events is what is kept of a target, or of all and the daemon itself for "", since the event with
-	// the ID after, in the order of IDs; 0 is for all that is kept, and so is an ID never given.
-	Events(ctx context.Context, target string, after uint64) ([]Event, error)
-	// Follow calls tell with what Events returns and then with each further event, until ctx ends,
-	// which is no error, or tell returns one, which is Follow's too.
-	Follow(ctx context.Context, target string, after uint64, tell func(Event) error) error
-
-	Manage(ctx context.Context, target string) (*Report, error)
-	Restore(ctx context.Context, target string, force bool) (*Report, error)
-	Rotate(ctx context.Context, target string, to int) (*Report, error) // to 0: the policy chooses
-	Reclone(ctx context.Context, target string) (*Report, error)
-	Adopt(ctx context.Context, target, file string) (*Report, error)
-	AdoptGeneration(ctx context.Context, target, hash string) (*Report, error) // hash may be its first digits
-	Generations(ctx context.Context, target string) (*Generations, error)      // target "" means all
-	Reload(ctx context.Context) (*Report, error)
-}
+// ShortHash returns the beginning of a generation's hash, by which people know it.
+func ShortHash(sha256 string) string { return sha256[:min(len(sha256), 12)] }
