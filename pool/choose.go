@@ -93,7 +93,7 @@ type Decision struct {
 	Holds bool
 
 	// Next is the number of processes on the current copy at which to ask again without waiting, for
-	// a decision to stay; 0 when more of them change nothing.
+	// a decision to stay: to rotate, or to make a copy; 0 when more of them change nothing.
 	Next int
 	// Most is, in the same way, the number of them and of those that have started within the LatencyFloor
 	// just then: a surge that was not foreseen.
@@ -150,8 +150,12 @@ func Choose(p Policy, v View) Decision {
 		return next(p, v)
 	}
 	d := choose(p, v)
-	d.Grow = reserve(p, v, d.Mark)
+	left := 0
+	d.Grow, left = reserve(p, v, d.Mark)
 	load, isThere := load(v)
+	if d.Next > load+left && left > 0 {
+		d.Next = load + left
+	}
 	if d.Action == Rotate {
 		load, isThere = loadOf(v, d.To)
 	}
@@ -209,19 +213,22 @@ const growAtOnce = 16
 
 // reserve is the numbers of the copies to make now, so that there is room for all processes that start until
 // they are made. That is reckoned to take twice as long as it did, for the disk is others' too, and one
-// process is always to find room.
+// process is always to find room. left is how many more processes may be on the copies until there is something
+// to make; 0 when that is now, or never.
 //
 // A copy has room until it is at the mark, but at least until it is half as full as it should get: a mark
-// that late news has lowered for a while is no reason to grow. Nor is a pool that nothing runs.
-func reserve(p Policy, v View, mark int) []int {
+// that late news has lowered for a while is no reason to grow. Nor is a pool that nothing runs, or one that is
+// not a quarter full while it is not known how fast processes start: what a few that came together seem to
+// foretell is no more than that.
+func reserve(p Policy, v View, mark int) (grow []int, left int) {
 	may := min(mayGrow(p, v), growAtOnce)
 	if v.NoGrowth || may == 0 {
-		return nil
+		return nil, 0
 	}
 	full := max(mark, (p.share()+1)/2)
-	room, idle := 0, len(v.Loads) > 0
+	room, taken := 0, 0
 	for _, l := range v.Loads {
-		idle = idle && l.Processes == 0
+		taken += min(l.Processes, full)
 		// Less than a tenth is no room, but on the copy that is filled up just now.
 		if left := full - l.Processes; left > 0 && (10*left >= full || l.Number == v.Current) {
 			room += left
@@ -229,10 +236,17 @@ func reserve(p Policy, v View, mark int) []int {
 	}
 	until := math.Ceil(v.Rate * 2 * v.GrowthTime.Seconds())
 	needed := int(min(max(1, until, float64(surge(p, v))), math.MaxInt32))
-	if idle || room > needed {
-		return nil
+	least := 0 // processes for which the pool is there, whatever is foretold
+	if len(v.Loads) > 0 {
+		least = 1
 	}
-	return freeNumbers(v.Loads, min(may, (needed-room)/full+1))
+	if v.RateUnknown {
+		least = max(least, (full*len(v.Loads)+3)/4)
+	}
+	if left = max(room-needed, least-taken); left > 0 {
+		return nil, left
+	}
+	return freeNumbers(v.Loads, min(may, (needed-room)/full+1)), 0
 }
 
 // next is Choose by the clock: the next number in turn when the interval has passed. It looks at

@@ -112,7 +112,22 @@ func TestChoose(t *testing.T) {
 			name: "two places are left: grow later",
 			p:    func(p *Policy) { p.MaxCopies = 4 },
 			v:    View{Loads: loads(178, 180, 180), Current: 1},
-			want: Decision{Mark: 180, Next: 180, Most: 200, Holds: true},
+			want: Decision{Mark: 180, Next: 179, Most: 200, Holds: true},
+		}, {
+			name: "a few that came at once, while it is not known how fast: no reason to grow",
+			p:    func(p *Policy) { p.MaxCopies = 9 },
+			v:    View{Loads: loads(87, 0), Current: 1, Rate: 870, RateUnknown: true, GrowthTime: time.Second},
+			want: Decision{Mark: 175, Unseen: 25, Next: 88, Most: 200, Holds: true},
+		}, {
+			name: "when a quarter is full it is one",
+			p:    func(p *Policy) { p.MaxCopies = 9 },
+			v:    View{Loads: loads(88, 0), Current: 1, Rate: 880, RateUnknown: true, GrowthTime: time.Second},
+			want: Decision{Mark: 175, Unseen: 25, Next: 175, Most: 200, Holds: true, Grow: []int{3, 4, 5, 6, 7, 8, 9}},
+		}, {
+			name: "nothing runs: the first process asks again",
+			p:    func(p *Policy) { p.MaxCopies = 9 },
+			v:    View{Loads: loads(0, 0), Current: 1, Rate: 800, GrowthTime: time.Second},
+			want: Decision{Mark: 180, Unseen: 8, Next: 1, Most: 200, Holds: true},
 		}, {
 			name: "as many places are left as are taken in twice the time that a copy takes: grow",
 			p:    func(p *Policy) { p.MaxCopies = 9 },
@@ -132,7 +147,7 @@ func TestChoose(t *testing.T) {
 			name: "room for a surge",
 			p:    func(p *Policy) { p.MaxCopies = 4 },
 			v:    View{Loads: loads(150, 180, 180), Current: 1, Surge: 20},
-			want: Decision{Mark: 180, Unseen: 20, Next: 180, Most: 200, Holds: true},
+			want: Decision{Mark: 180, Unseen: 20, Next: 160, Most: 200, Holds: true},
 		}, {
 			name: "no room for a surge: grow",
 			p:    func(p *Policy) { p.MaxCopies = 4 },
@@ -472,13 +487,17 @@ func TestRoomInTime(t *testing.T) {
 			return
 		}
 		var growing []int
-		ready := 0
+		ready, next := 0, 0
 		for now := range 600 {
 			if len(growing) > 0 && now >= ready {
 				for _, n := range growing {
 					v.Loads = append(v.Loads, Load{Number: n})
 				}
-				growing, v.NoGrowth = nil, false
+				growing, v.NoGrowth, next = nil, false, 0
+			}
+			if v.Loads[v.Current-1].Processes < next { // nobody asks sooner
+				v.Loads[v.Current-1].Processes += perTick
+				continue
 			}
 			d := Choose(p, v)
 			if d.Action == Rotate {
@@ -490,6 +509,7 @@ func TestRoomInTime(t *testing.T) {
 			if len(d.Grow) > 0 {
 				growing, ready, v.NoGrowth = d.Grow, now+takes, true
 			}
+			next = Choose(p, v).Next
 			v.Loads[v.Current-1].Processes += perTick
 		}
 	})
