@@ -21,6 +21,7 @@ type shown struct {
 // show makes the present state visible to others, and tells of it where it is another than before.
 func (t *target) show() {
 	t.tellState()
+	t.tellPromise(time.Now())
 	s := &shown{
 		lastErr:  t.lastErr,
 		Measures: t.measures,
