@@ -1,12 +1,16 @@
 package watch
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"encoding/gob"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,10 +34,12 @@ type replayed struct {
 	Burst     int           // that many at once
 	Lasting   int           // in 100, the processes that stay
 	Noise     int           // processes a second of which nothing is managed
+	Speed     int           // so many times as fast as it was a recorded storm goes on, in place of Rate and Burst; 0 for none
 	Late      time.Duration // until an event is read, at the most
 	Slow      time.Duration // until the target acts on what it is told, at the most
 	Growth    time.Duration // a step of making copies takes, at the most; no less than six tenths of it
 	Census    time.Duration // a census takes
+	Launched  time.Duration // until a launcher looks up where it is to go, at the most
 	Turns     []turn
 }
 
@@ -43,11 +49,15 @@ type turn struct {
 	What  string
 }
 
+// eventsASecond is how many events are told of in half of all stories, and in most others fewer: more than a
+// small machine can make.
+const eventsASecond = 20_000
+
 // The turns.
 var turnKinds = []string{"upgrade", "copy removed", "more copies", "fewer copies", "another target", "its end", "events lost", "rest"}
 
 const (
-	replayLasts = 1500 * time.Millisecond
+	replayLasts = 1800 * time.Millisecond
 	replayTick  = 250 * time.Microsecond
 )
 
@@ -56,18 +66,27 @@ func drawReplay(t *rapid.T) replayed {
 		return time.Duration(rapid.IntRange(least, most).Draw(t, label)) * time.Millisecond
 	}
 	r := replayed{
-		Seed:    rapid.Uint64().Draw(t, "seed"),
-		Publish: rapid.SampledFrom([]config.Publish{config.PublishSymlink, config.PublishNone}).Draw(t, "publish"),
-		Copies:  rapid.IntRange(2, 4).Draw(t, "copies"),
-		Rate:    rapid.IntRange(50, 2000).Draw(t, "rate"),
-		Burst:   rapid.IntRange(1, 10).Draw(t, "burst"),
-		Lasting: rapid.IntRange(10, 100).Draw(t, "lasting"),
-		Noise:   rapid.IntRange(0, 5000).Draw(t, "noise"),
-		Late:    ms(0, 6, "late"),
-		Slow:    ms(0, 3, "slow"),
-		Growth:  ms(5, 60, "growth"),
-		Census:  ms(1, 60, "census"),
+		Seed:     rapid.Uint64().Draw(t, "seed"),
+		Publish:  rapid.SampledFrom(ways).Draw(t, "publish"),
+		Copies:   rapid.IntRange(2, 4).Draw(t, "copies"),
+		Rate:     rapid.IntRange(50, 2000).Draw(t, "rate"),
+		Burst:    rapid.IntRange(1, 10).Draw(t, "burst"),
+		Lasting:  rapid.IntRange(10, 100).Draw(t, "lasting"),
+		Late:     ms(0, 6, "late"),
+		Slow:     ms(0, 3, "slow"),
+		Growth:   ms(5, 60, "growth"),
+		Census:   ms(1, 60, "census"),
+		Launched: ms(0, 5, "launched"),
 	}
+	// A process is three events.
+	if r.Speed = rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "speed"); r.Speed > 0 {
+		rec, err := recorded()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Rate, r.Burst = r.Speed*rec.rate, r.Speed*rec.surge-r.Speed*rec.rate/100
+	}
+	r.Noise = rapid.SampledFrom([]int{0, 1, 1}).Draw(t, "noise") * max(0, eventsASecond/3-r.Rate)
 	// Twice as many as may begin before an event is acted upon: there it can be promised.
 	unseen := r.Rate*int((r.Late+r.Slow+proctableWindow)/time.Millisecond)/1000 + 2*r.Burst
 	r.Threshold = 2*unseen + rapid.IntRange(0, 100).Draw(t, "threshold")
@@ -109,6 +128,76 @@ func TestReplay(t *testing.T) {
 	})
 }
 
+// Which processes are which: 1 is not to end.
+const (
+	firstMade    = 2
+	firstNoise   = 10_000_000
+	recordedPIDs = 40_000 // those of a recorded storm are below
+)
+
+// recordedEvent is one of a storm, since that began.
+type recordedEvent struct {
+	proctable.Happened
+	message []byte
+	ours    bool // of a process that has executed what the storm was made of
+}
+
+// storm is events that were recorded.
+type recordedStorm struct {
+	events []recordedEvent
+	rate   int // processes a second
+	surge  int // within 10 ms
+}
+
+// recorded is the storm that was recorded with the process table's tests: three masters that execute as fast as
+// they can, on two cores.
+var recorded = sync.OnceValues(func() (s recordedStorm, err error) {
+	data, err := os.ReadFile(filepath.Join("proctable", "testdata", "storm.gob.gz"))
+	if err != nil {
+		return s, err
+	}
+	unzipped, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return s, err
+	}
+	var file struct {
+		Messages []struct {
+			Data  []byte
+			Place int
+		}
+	}
+	if err := gob.NewDecoder(unzipped).Decode(&file); err != nil {
+		return s, err
+	}
+	ours := map[int32]bool{}
+	for _, m := range file.Messages {
+		h, err := proctable.Understand(m.Data)
+		if err != nil {
+			return s, err
+		}
+		ours[h.PID] = ours[h.PID] || m.Place >= 0
+		s.events = append(s.events, recordedEvent{Happened: h, message: m.Data})
+	}
+	var begun []time.Duration
+	first := s.events[0].At
+	for i := range s.events {
+		e := &s.events[i]
+		e.At -= first
+		if e.ours = ours[e.PID]; e.ours && e.Exec {
+			begun = append(begun, e.At)
+		}
+		for len(begun) > 0 && e.At-begun[0] > 10*time.Millisecond {
+			begun = begun[1:]
+		}
+		s.surge = max(s.surge, len(begun))
+		if e.ours && e.Exec {
+			s.rate++
+		}
+	}
+	s.rate = int(float64(s.rate) / s.events[len(s.events)-1].At.Seconds())
+	return s, nil
+})
+
 // replay is a story that is played.
 type replay struct {
 	broken time.Time // since when nothing is promised; zero while all is
@@ -122,25 +211,34 @@ type replay struct {
 	target *target
 	other  *proctable.Follower
 
-	exes    map[fsys.ID]*os.File // held open, so that an inode that is run is not given out again
-	copies  map[fsys.ID]bool     // of these, the copies; the others are the packaged files
-	running map[fsys.ID]int
-	runs    map[int32]fsys.ID
-	ends    map[int64][]int32 // in which tick which processes end
-	busy    bool              // processes begin and end
-	tick    int64
-	owed    float64 // processes that should have begun
-	noise   float64
-	nextPID int32
-	readAt  time.Time
-	actAt   time.Time // zero for never
-	onlyBy  bool      // counts alone ask for that
-	due     time.Time
-	held    []heldResult
-	lostAt  time.Time
-	version int
-	most    int
-	wrong   string
+	events []recordedEvent // of the storm that is repeated
+	played int             // of these
+	began  time.Time       // when the storm began, or was begun anew
+	round  int32           // it is so often begun anew
+	turned time.Time       // when something else happened last
+	since  time.Time       // when the first process began
+
+	waiting   map[int64][]int32    // in which tick which launchers look up where they are to go
+	exes      map[fsys.ID]*os.File // held open, so that an inode that is run is not given out again
+	copies    map[fsys.ID]bool     // of these, the copies; the others are the packaged files
+	running   map[fsys.ID]int
+	launchers map[fsys.ID]bool // which of exes are launchers
+	runs      map[int32]fsys.ID
+	ends      map[int64][]int32 // in which tick which processes end
+	busy      bool              // processes begin and end
+	tick      int64
+	owed      float64 // processes that should have begun
+	noise     float64
+	nextPID   int32
+	readAt    time.Time
+	actAt     time.Time // zero for never
+	onlyBy    bool      // counts alone ask for that
+	due       time.Time
+	held      []heldResult
+	lostAt    time.Time
+	version   int
+	most      int
+	wrong     string
 }
 
 // heldResult is what work off the loop comes back with, when it does.
@@ -155,7 +253,12 @@ func newReplay(t *testing.T, root string, story replayed) *replay {
 		time.Sleep(time.Until(time.Unix(0, real).Add(time.Hour)))
 	}
 	r := &replay{replayed: story, t: t, random: rand.New(rand.NewPCG(story.Seed, 1)), proc: filepath.Join(root, "proc"),
-		exes: map[fsys.ID]*os.File{}, copies: map[fsys.ID]bool{}, running: map[fsys.ID]int{}, runs: map[int32]fsys.ID{}, ends: map[int64][]int32{}, nextPID: 2}
+		waiting: map[int64][]int32{}, exes: map[fsys.ID]*os.File{}, copies: map[fsys.ID]bool{}, running: map[fsys.ID]int{}, launchers: map[fsys.ID]bool{}, runs: map[int32]fsys.ID{}, ends: map[int64][]int32{}, nextPID: firstMade}
+	if r.Speed > 0 {
+		rec, err := recorded()
+		must(t, err)
+		r.events = rec.events
+	}
 	r.site = newSiteIn(t, root, func(c *config.Target) {
 		c.Publish, c.Copies, c.MaxCopies, c.Threshold, c.RotateAt = story.Publish, story.Copies, 900, story.Threshold, 0.9
 		c.Settle = config.Settle{}
@@ -201,6 +304,7 @@ func (r *replay) play() string {
 	}
 	r.busy = true
 	began, turns := time.Now(), r.Turns
+	r.began, r.since = began, began
 	next := began
 	if len(turns) > 0 {
 		next = began.Add(time.Duration(turns[0].After) * time.Millisecond)
@@ -208,6 +312,7 @@ func (r *replay) play() string {
 	for r.wrong == "" && time.Since(began) < replayLasts {
 		if len(turns) > 0 && !time.Now().Before(next) {
 			r.turn(turns[0].What)
+			r.turned = time.Now()
 			if turns = turns[1:]; len(turns) > 0 {
 				next = time.Now().Add(time.Duration(turns[0].After) * time.Millisecond)
 			}
@@ -296,7 +401,7 @@ func (r *replay) judge(now time.Time) {
 	if r.broken.IsZero() {
 		r.broken = now
 	}
-	if now.Sub(r.broken) < learns {
+	if now.Sub(r.broken) < learns && !r.calm(now) {
 		return
 	}
 	if r.wrong != "" || t.status != api.Steady || t.job != nil && !t.job.grow || now.Sub(t.rotatedAt) < 0 {
@@ -306,6 +411,12 @@ func (r *replay) judge(now time.Time) {
 		return
 	}
 	r.wrong = fmt.Sprintf("nothing is promised after %d ticks: %s", r.tick, t.promise.broken)
+}
+
+// calm reports whether nothing but processes has come for so long that no copy may be wanting: how fast they
+// begin, and how long a copy takes, is known.
+func (r *replay) calm(now time.Time) bool {
+	return r.busy && now.Sub(r.since) > 1200*time.Millisecond && now.Sub(r.turned) > 800*time.Millisecond
 }
 
 // lossy reports whether events were lost a moment ago, and no census has made up for them.
@@ -337,25 +448,73 @@ func (r *replay) step(ctx context.Context) {
 // live has processes begin and end as the time has come.
 func (r *replay) live() {
 	perTick := replayTick.Seconds()
-	for r.owed += float64(r.Rate) * perTick; r.owed >= float64(r.Burst); r.owed -= float64(r.Burst) {
-		for range r.Burst {
-			r.begin()
+	if r.Speed > 0 {
+		r.repeat()
+	} else {
+		for r.owed += float64(r.Rate) * perTick; r.owed >= float64(r.Burst); r.owed -= float64(r.Burst) {
+			for range r.Burst {
+				pid := r.nextPID
+				r.nextPID++
+				must(r.t, r.kernel.Fork(pid))
+				r.begin(pid, func() error { return r.kernel.Exec(pid) })
+				if r.random.IntN(100) >= r.Lasting {
+					at := r.tick + 1 + int64(r.Launched/replayTick) + r.random.Int64N(int64(time.Second/replayTick))
+					r.ends[at] = append(r.ends[at], pid)
+				}
+			}
 		}
 	}
 	for r.noise += float64(r.Noise) * perTick; r.noise >= 1; r.noise-- {
-		pid := 100_000 + r.random.Int32N(1000)
+		pid := firstNoise + r.random.Int32N(1000)
 		must(r.t, r.kernel.Fork(pid))
 		must(r.t, r.kernel.Exec(pid))
 		must(r.t, r.kernel.Exit(pid))
 	}
+	for _, pid := range r.waiting[r.tick] {
+		if _, is := r.runs[pid]; is {
+			r.execute(pid, r.site.privateLink(), func() error { return r.kernel.Exec(pid) })
+		}
+	}
+	delete(r.waiting, r.tick)
 	for _, pid := range r.ends[r.tick] {
-		must(r.t, os.Remove(r.exe(pid)))
-		id := r.runs[pid]
-		delete(r.runs, pid)
-		r.running[id]--
-		must(r.t, r.kernel.Exit(pid))
+		r.end(pid, func() error { return r.kernel.Exit(pid) })
 	}
 	delete(r.ends, r.tick)
+}
+
+// repeat has happen what has happened in the storm by now. Of the processes that ended in it some stay.
+func (r *replay) repeat() {
+	for at := time.Duration(r.Speed) * time.Since(r.began); ; r.played++ {
+		if r.played == len(r.events) { // from the beginning
+			at -= r.events[r.played-1].At
+			r.played, r.began = 0, time.Now()
+			r.round++
+		}
+		e := r.events[r.played]
+		if e.At > at {
+			return
+		}
+		move := r.round * recordedPIDs
+		pid := e.PID + move
+		tell := func() error { return r.kernel.Repeat(e.message, move) }
+		_, runs := r.runs[pid]
+		switch {
+		case e.Exec && e.ours && !runs:
+			r.begin(pid, tell)
+		case e.Exit && runs && r.random.IntN(100) >= r.Lasting:
+			r.end(pid, tell)
+		case !runs:
+			must(r.t, tell())
+		}
+	}
+}
+
+// end has a process end.
+func (r *replay) end(pid int32, tell func() error) {
+	must(r.t, os.Remove(r.exe(pid)))
+	r.running[r.runs[pid]]--
+	delete(r.runs, pid)
+	must(r.t, tell())
 }
 
 func (r *replay) exe(pid int32) string { return filepath.Join(r.proc, strconv.Itoa(int(pid)), "exe") }
@@ -368,9 +527,32 @@ func (r *replay) executed() string {
 	return r.site.path
 }
 
-// begin has a process begin.
-func (r *replay) begin() {
-	name, err := filepath.EvalSymlinks(r.executed())
+// begin has a process execute what it is to, or the launcher of that.
+func (r *replay) begin(pid int32, tell func() error) {
+	must(r.t, os.MkdirAll(filepath.Dir(r.exe(pid)), 0o755))
+	r.execute(pid, r.executed(), tell)
+	if r.launches(r.runs[pid]) {
+		at := r.tick + 1 + int64(r.some(r.Launched)/replayTick)
+		r.waiting[at] = append(r.waiting[at], pid)
+	}
+}
+
+// launches reports whether that file is a launcher.
+func (r *replay) launches(id fsys.ID) bool {
+	if r.Publish != config.PublishLauncher || r.copies[id] {
+		return false
+	}
+	is, known := r.launchers[id]
+	if !known {
+		is = r.site.published(r.Publish)
+		r.launchers[id] = is
+	}
+	return is
+}
+
+// execute has a process execute what name leads to, in place of what it has executed so far.
+func (r *replay) execute(pid int32, name string, tell func() error) {
+	name, err := filepath.EvalSymlinks(name)
 	must(r.t, err)
 	id := lstat(r.t, name).ID
 	f := r.exes[id]
@@ -379,18 +561,14 @@ func (r *replay) begin() {
 		must(r.t, err)
 		r.exes[id], r.copies[id] = f, filepath.Base(name) != "imapd"
 	}
-	pid := r.nextPID
-	r.nextPID++
-	must(r.t, os.MkdirAll(filepath.Dir(r.exe(pid)), 0o755))
+	if before, runs := r.runs[pid]; runs {
+		must(r.t, os.Remove(r.exe(pid)))
+		r.running[before]--
+	}
 	must(r.t, os.Symlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), r.exe(pid)))
 	r.runs[pid] = id
 	r.running[id]++
-	must(r.t, r.kernel.Fork(pid))
-	must(r.t, r.kernel.Exec(pid))
-	if r.random.IntN(100) >= r.Lasting {
-		at := r.tick + 1 + r.random.Int64N(int64(time.Second/replayTick))
-		r.ends[at] = append(r.ends[at], pid)
-	}
+	must(r.t, tell())
 	if n := r.running[id]; r.copies[id] {
 		r.most = max(r.most, n)
 		if now := time.Now(); n > r.Threshold && r.wrong == "" && !r.lossy(now) && (r.target.promise.last.IsZero() || now.Sub(r.target.promise.last) > 100*time.Millisecond) {

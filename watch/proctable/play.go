@@ -2,6 +2,7 @@ package proctable
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -54,6 +55,37 @@ func (p *Play) Exec(pid int32) error { return p.tell(whatExec, processThread, pi
 // Exit is as Fork.
 func (p *Play) Exit(pid int32) error { return p.tell(whatExit, processThread, pid) }
 
+// Happened is what a message of the kernel tells.
+type Happened struct {
+	PID              int32
+	Fork, Exec, Exit bool          // one of them, or none for what is not counted
+	At               time.Duration // by the clock of whoever has recorded the message
+}
+
+// Understand reads a message that was recorded.
+func Understand(message []byte) (Happened, error) {
+	e, _, err := cutEvent(message)
+	return Happened{e.pid, e.kind == eventFork, e.kind == eventExec, e.kind == eventExit, time.Duration(e.at)}, err
+}
+
+// Repeat has the kernel tell at once what a recorded message tells, of another process: its pid is higher by
+// move. An error is as of Fork.
+func (p *Play) Repeat(message []byte, move int32) error {
+	e, _, err := cutEvent(message)
+	if err != nil {
+		return err
+	}
+	at := processThread
+	if e.kind == eventFork {
+		at = forkThread
+	}
+	m := slices.Clone(message)
+	order := binary.NativeEndian
+	order.PutUint32(m[at:], uint32(e.pid+move))
+	order.PutUint32(m[at+4:], uint32(e.pid+move))
+	return p.send(m)
+}
+
 // tell writes the message of an event about a process, whose pid stands twice from at on.
 func (p *Play) tell(what uint32, at int, pid int32) error {
 	m := make([]byte, minMessage)
@@ -63,9 +95,14 @@ func (p *Play) tell(what uint32, at int, pid int32) error {
 	order.PutUint32(m[connectorIdx:], idxProc)
 	order.PutUint32(m[connectorVal:], valProc)
 	order.PutUint32(m[eventWhat:], what)
-	order.PutUint64(m[eventAt:], uint64(p.clock.mono+int64(time.Since(p.clock.base))))
 	order.PutUint32(m[at:], uint32(pid))
 	order.PutUint32(m[at+4:], uint32(pid))
+	return p.send(m)
+}
+
+// send writes a message of just now.
+func (p *Play) send(m []byte) error {
+	binary.NativeEndian.PutUint64(m[eventAt:], uint64(p.clock.mono+int64(time.Since(p.clock.base))))
 	_, err := unix.Write(p.socket, m)
 	return err
 }
