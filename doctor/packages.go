@@ -3,11 +3,8 @@ package doctor
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 
-	"relinkd/watch/install"
+	"relinkd/watch/pkgdb"
 )
 
 // packageFacts is what the package managers know of path.
@@ -24,28 +21,16 @@ type packageFacts struct {
 
 func (h Host) gatherPackages(path string) packageFacts {
 	p := packageFacts{Path: path}
-	_, err := os.Stat(filepath.Join(h.Dpkg, "status"))
-	p.Dpkg = err == nil
-	for _, dir := range h.RPM {
-		for _, file := range []string{"rpmdb.sqlite", "Packages.db", "Packages"} {
-			_, err := os.Stat(filepath.Join(dir, file))
-			p.RPM = p.RPM || err == nil
-		}
-	}
+	p.Dpkg, p.RPM = pkgdb.HasDpkg(h.Dpkg), pkgdb.HasRPM(h.RPM)
 	if !p.Dpkg {
 		return p
 	}
-	var errs [2]error
-	p.Owner, errs[0] = install.Owner(h.Dpkg, path)
-	p.Diverted, p.By, errs[1] = install.Diverted(h.Dpkg, path)
+	var errs [3]error
+	p.Owner, errs[0] = pkgdb.Owner(h.Dpkg, path)
+	p.Diverted, p.By, errs[1] = pkgdb.Diverted(h.Dpkg, path)
+	p.Override, errs[2] = pkgdb.Override(h.Dpkg, path)
 	if err := errors.Join(errs[:]...); err != nil {
 		p.Err = err.Error()
-	}
-	for line := range strings.Lines(readLine(filepath.Join(h.Dpkg, "statoverride"))) {
-		// USER GROUP MODE PATH
-		if fields := strings.SplitN(strings.TrimSpace(line), " ", 4); len(fields) == 4 && fields[3] == path {
-			p.Override = strings.Join(fields[:3], " ")
-		}
 	}
 	return p
 }

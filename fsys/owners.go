@@ -97,12 +97,12 @@ func follow(path string) (at string, here Info, err error) {
 	rest := components(path)
 	links := 0
 	at = "/"
-	if here, err = lookAt(at); err != nil {
+	if here, err = Lstat(at); err != nil {
 		return at, here, err
 	}
 	for len(rest) > 0 {
 		next := filepath.Join(at, rest[0])
-		info, err := lookAt(next)
+		info, err := Lstat(next)
 		if err != nil {
 			return at, here, err
 		}
@@ -127,7 +127,7 @@ func follow(path string) (at string, here Info, err error) {
 		if filepath.IsAbs(text) {
 			at = "/"
 		}
-		if here, err = lookAt(at); err != nil {
+		if here, err = Lstat(at); err != nil {
 			return at, here, err
 		}
 		rest = append(components(text), rest...)
@@ -158,8 +158,8 @@ func checkDir(path string, dir Info, sticky bool) error {
 	return &OwnerError{fmt.Sprintf("the directory %s can be written by others than its owner (mode %04o)", path, dir.Perm()), try}
 }
 
-// lookAt describes what stands at path, not following a symbolic link.
-func lookAt(path string) (Info, error) {
+// Lstat describes what stands at path, not following a symbolic link.
+func Lstat(path string) (Info, error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
 		return Info{}, &Error{Op: "look at", Path: path, Err: err}

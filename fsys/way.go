@@ -95,7 +95,7 @@ func (w who) passes(way []passed) bool {
 // at.
 func wayTo(path string) (way []passed, end passed, err error) {
 	at := passed{path: "/"}
-	if at.Info, err = lookAt(at.path); err != nil {
+	if at.Info, err = Lstat(at.path); err != nil {
 		return nil, end, err
 	}
 	rest, links := components(path), 0
@@ -105,7 +105,7 @@ func wayTo(path string) (way []passed, end passed, err error) {
 		}
 		way = append(way, at)
 		next := passed{path: filepath.Join(at.path, rest[0])}
-		if next.Info, err = lookAt(next.path); err != nil {
+		if next.Info, err = Lstat(next.path); err != nil {
 			return nil, end, err
 		}
 		rest = rest[1:]
@@ -122,7 +122,7 @@ func wayTo(path string) (way []passed, end passed, err error) {
 		}
 		if filepath.IsAbs(text) {
 			at.path = "/"
-			if at.Info, err = lookAt(at.path); err != nil {
+			if at.Info, err = Lstat(at.path); err != nil {
 				return nil, end, err
 			}
 		}

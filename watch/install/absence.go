@@ -1,12 +1,17 @@
 package install
 
-import "time"
+import (
+	"time"
+
+	"relinkd/fsys"
+	"relinkd/watch/pkgdb"
+)
 
 // NoteAbsent takes note that nothing stands at path, and returns how much longer that must last
 // before path counts as gone; 0 when it is gone. An `install` or an `rm; cp` is given that time:
 // a link put back at once would make the former fail and the latter write through it.
 func (w *Watcher) NoteAbsent(now time.Time) time.Duration {
-	holder, err := rpmWriter(w.rpmDirs)
+	holder, err := pkgdb.RPMWriter(w.rpmDirs)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if holder != "" {
@@ -25,7 +30,7 @@ func (w *Watcher) NoteAbsent(now time.Time) time.Duration {
 func (w *Watcher) NotePresent(foreign bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, err := lstat(w.path); err != nil {
+	if _, err := fsys.Lstat(w.path); err != nil {
 		return
 	}
 	w.absentSince = time.Time{}
@@ -52,7 +57,7 @@ func (w *Watcher) Removed() (reason string, err error) {
 	if holder != "" {
 		return "it vanished while rpm was at work (" + holder + ")", nil
 	}
-	reason, err = w.dpkg.removed(time.Now())
+	reason, err = w.dpkg.Removed(time.Now())
 	if reason == "" && err == nil {
 		err = rpmErr
 	}
@@ -61,4 +66,7 @@ func (w *Watcher) Removed() (reason string, err error) {
 
 // Packaged reports whether a dpkg package names path, or did until it was removed. A caller that
 // keeps it and gives it to the next Watcher lets that one see a removal that happened in between.
-func (w *Watcher) Packaged() bool { return w.dpkg.isNamed() }
+func (w *Watcher) Packaged() bool { return w.dpkg.Named() }
+
+// Locked is pkgdb.Locked, of the databases that the Watcher looks at.
+func (w *Watcher) Locked() (holder string, err error) { return pkgdb.Locked(w.adminDir, w.rpmDirs) }

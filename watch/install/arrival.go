@@ -130,7 +130,7 @@ func (w *Watcher) Arrival(f *os.File, now time.Time) (time.Duration, error) {
 		}
 	}
 	w.arrival.taken()
-	w.dpkg.forget()
+	w.dpkg.Forget()
 	poke(w.learn)
 	return 0, nil
 }

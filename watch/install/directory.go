@@ -131,12 +131,3 @@ func directoryID(dir string) (fsys.ID, error) {
 	}
 	return info.ID, nil
 }
-
-// lstat describes what stands at path, not following a symbolic link. The error is the errno.
-func lstat(path string) (fsys.Info, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return fsys.Info{}, err
-	}
-	return fsys.InfoOf(&st), nil
-}

@@ -16,16 +16,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"relinkd/fsys"
+	"relinkd/watch/pkgdb"
 )
 
-// Where package managers keep their databases, and how long a path may be absent.
-const (
-	DefaultAdminDir = "/var/lib/dpkg"
-	DefaultGrace    = 20 * time.Millisecond // `install` and `rm; cp` leave path absent for some milliseconds
-)
-
-// DefaultRPMDirs is where rpm keeps its database: since 4.17 on newer distributions, and before.
-func DefaultRPMDirs() []string { return []string{"/usr/lib/sysimage/rpm", "/var/lib/rpm"} }
+// DefaultGrace is how long path may be absent: `install` and `rm; cp` leave it so for some milliseconds.
+const DefaultGrace = 20 * time.Millisecond
 
 // Options says what to watch. Only Path, Quiet and Max have no default.
 type Options struct {
@@ -56,7 +51,7 @@ type Watcher struct {
 	learn  chan struct{}          // capacity 1: find out again which package names path
 	opened chan *fsnotify.Watcher // capacity 1: an inotify instance for Run to read
 
-	dpkg    *dpkgList
+	dpkg    *pkgdb.Lists
 	dirs    watched
 	private private
 
@@ -76,10 +71,10 @@ func New(o Options) *Watcher {
 		o.Grace = DefaultGrace
 	}
 	if o.AdminDir == "" {
-		o.AdminDir = DefaultAdminDir
+		o.AdminDir = pkgdb.DefaultAdminDir
 	}
 	if o.RPMDirs == nil {
-		o.RPMDirs = DefaultRPMDirs()
+		o.RPMDirs = pkgdb.DefaultRPMDirs()
 	}
 	own := ""
 	if o.Private != "" {
@@ -98,7 +93,7 @@ func New(o Options) *Watcher {
 		recall:     make(chan struct{}, 1),
 		learn:      make(chan struct{}, 1),
 		opened:     make(chan *fsnotify.Watcher, 1),
-		dpkg:       newDpkgList(o.AdminDir, o.Path, o.Packaged),
+		dpkg:       pkgdb.NewLists(o.AdminDir, o.Path, o.Packaged),
 		arrival:    arrival{quiet: o.Quiet, max: o.Max},
 		touched:    map[string]struct{}{},
 		touchedAll: true,
@@ -219,7 +214,7 @@ func (w *Watcher) event(ev fsnotify.Event, now time.Time) {
 // pathEvent takes note of what happened at path itself. It looks at once: what makes an absence a
 // removal can be over 5 ms later (rpm).
 func (w *Watcher) pathEvent(op fsnotify.Op, now time.Time) {
-	file, err := lstat(w.path)
+	file, err := fsys.Lstat(w.path)
 	if fsys.NotExist(err) {
 		w.NoteAbsent(now)
 		return

@@ -13,6 +13,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
+
+	"relinkd/fsys"
 )
 
 // long is a time that no test waits for: what is taken although Quiet is long came whole.
@@ -78,7 +80,7 @@ func TestArrivesWritten(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			file, err := lstat(s.file)
+			file, err := fsys.Lstat(s.file)
 			check(t, err)
 			if rest := time.Since(file.ModTime()); waits == 0 || rest < quiet {
 				t.Errorf("taken after %d waits, %v after the last write; want a rest of %v", waits, rest, quiet)

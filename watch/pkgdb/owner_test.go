@@ -1,4 +1,4 @@
-package install
+package pkgdb
 
 import "testing"
 
@@ -37,4 +37,17 @@ func TestDiverted(t *testing.T) {
 	if _, _, err := Diverted(a.dir, imapd); err == nil {
 		t.Error("a broken file was taken for none")
 	}
+}
+
+func TestOverride(t *testing.T) {
+	a := newAdminDir(t)
+	override := func(want string) {
+		t.Helper()
+		if got, err := Override(a.dir, imapd); got != want || err != nil {
+			t.Errorf("%q, %v, want %q", got, err, want)
+		}
+	}
+	override("")
+	a.write("statoverride", "root root 755 /bin/sh", "root mail 4750 "+imapd, "cyrus mail 700 "+imapd+"x")
+	override("root mail 4750")
 }

@@ -1,4 +1,4 @@
-package install
+package pkgdb
 
 import (
 	"errors"
@@ -10,21 +10,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Locked tells which package manager is at work: the lock that is held and by whom, or "" when
-// all are free. It takes none. A lock file that is not there is free; an error means that it
-// cannot be told.
-func (w *Watcher) Locked() (holder string, err error) {
-	if holder, err = dpkgLocked(w.adminDir); holder != "" || err != nil {
+// Locked tells which package manager is at work, dpkg with its database in admin or rpm with its in one of dirs:
+// the lock that is held and by whom, or "" when all are free. It takes none. A lock file that is not there is
+// free; an error means that it cannot be told.
+func Locked(admin string, dirs []string) (holder string, err error) {
+	if holder, err = DpkgLocked(admin); holder != "" || err != nil {
 		return holder, err
 	}
-	return rpmLocked(w.rpmDirs, unix.F_WRLCK)
+	return rpmLocked(dirs, unix.F_WRLCK)
 }
 
-// dpkgLocked asks for dpkg's locks: apt holds the first one for as long as it runs, also while it
+// DpkgLocked asks for dpkg's locks: apt holds the first one for as long as it runs, also while it
 // waits for an answer, dpkg the second.
-func dpkgLocked(adminDir string) (holder string, err error) {
+func DpkgLocked(adminDir string) (holder string, err error) {
 	for _, name := range []string{"lock-frontend", "lock"} {
 		if holder, err = lockHolder(filepath.Join(adminDir, name), unix.F_WRLCK); holder != "" || err != nil {
+			return holder, err
+		}
+	}
+	return "", nil
+}
+
+// RPMWriter tells who is changing what rpm has installed. Erasing a package releases the lock
+// some 5 ms after the last unlink, so it must be asked while path has just vanished.
+func RPMWriter(dirs []string) (holder string, err error) { return rpmLocked(dirs, unix.F_RDLCK) }
+
+// rpmLocked asks for rpm's lock, which stands beside its database.
+func rpmLocked(dirs []string, kind int16) (holder string, err error) {
+	for _, dir := range dirs {
+		if holder, err = lockHolder(filepath.Join(dir, ".rpm.lock"), kind); holder != "" || err != nil {
 			return holder, err
 		}
 	}

@@ -1,4 +1,4 @@
-package install
+package pkgdb
 
 import (
 	"os"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"relinkd/fsys"
 )
 
 // adminDir fakes a database of dpkg: its lists are replaced as dpkg does it.
@@ -42,7 +44,7 @@ func (a adminDir) drop(pkg string) {
 }
 
 // removed waits until the answer is certain, and checks it.
-func removed(t *testing.T, d *dpkgList, want bool, when string) {
+func removed(t *testing.T, d *Lists, want bool, when string) {
 	t.Helper()
 	await(t, "a certain answer", func() bool {
 		d.mu.Lock()
@@ -51,16 +53,16 @@ func removed(t *testing.T, d *dpkgList, want bool, when string) {
 		check(t, err)
 		return sure
 	})
-	if reason, err := d.removed(time.Now()); (reason != "") != want || err != nil {
+	if reason, err := d.Removed(time.Now()); (reason != "") != want || err != nil {
 		t.Errorf("%s: %q, %v, want removed: %v", when, reason, err, want)
 	}
 }
 
 // learn waits until it is known whether a list names the path.
-func learn(t *testing.T, d *dpkgList) (named bool) {
+func learn(t *testing.T, d *Lists) (named bool) {
 	t.Helper()
 	await(t, "the lists", func() bool {
-		n, sure, err := d.learn(time.Now())
+		n, sure, err := d.Learn(time.Now())
 		check(t, err)
 		named = n
 		return sure
@@ -72,15 +74,15 @@ const imapd = "/usr/lib/cyrus/bin/imapd"
 
 func TestDpkgRemoved(t *testing.T) {
 	a := newAdminDir(t)
-	d := newDpkgList(a.dir, imapd, false)
+	d := NewLists(a.dir, imapd, false)
 	a.list("base", "/.", imapd+"x", "x"+imapd, imapd+"/")
-	if learn(t, d) || d.isNamed() {
+	if learn(t, d) || d.Named() {
 		t.Fatal("named by a list of other paths")
 	}
 	removed(t, d, false, "never named")
 
 	a.list("cyrus-imapd:amd64", "/.", "/usr", imapd)
-	if !learn(t, d) || !d.isNamed() {
+	if !learn(t, d) || !d.Named() {
 		t.Fatal("not named")
 	}
 	removed(t, d, false, "named")
@@ -100,8 +102,8 @@ func TestDpkgRemoved(t *testing.T) {
 	removed(t, d, true, "looked at by the census meanwhile")
 
 	// A source that no package brought is no package's to remove.
-	d.forget()
-	if learn(t, d) || d.isNamed() {
+	d.Forget()
+	if learn(t, d) || d.Named() {
 		t.Fatal("named after a source came by hand")
 	}
 	removed(t, d, false, "installed by hand")
@@ -109,23 +111,23 @@ func TestDpkgRemoved(t *testing.T) {
 
 func TestDpkgRemembered(t *testing.T) {
 	a := newAdminDir(t)
-	removed(t, newDpkgList(a.dir, imapd, true), true, "removed while nobody watched")
-	removed(t, newDpkgList(a.dir, imapd, false), false, "never known")
+	removed(t, NewLists(a.dir, imapd, true), true, "removed while nobody watched")
+	removed(t, NewLists(a.dir, imapd, false), false, "never known")
 }
 
 // TestDpkgChanging does not believe what it reads while the lists change.
 func TestDpkgChanging(t *testing.T) {
 	a := newAdminDir(t)
-	d := newDpkgList(a.dir, imapd, false)
+	d := NewLists(a.dir, imapd, false)
 	a.list("cyrus-imapd", imapd)
 	learn(t, d)
 	a.drop("cyrus-imapd")
-	info, err := lstat(filepath.Join(a.dir, "info"))
+	info, err := fsys.Lstat(filepath.Join(a.dir, "info"))
 	check(t, err)
-	if reason, err := d.removed(info.ModTime().Add(tick - 1)); reason != "" || err != nil {
+	if reason, err := d.Removed(info.ModTime().Add(tick - 1)); reason != "" || err != nil {
 		t.Errorf("right after a change: %q, %v", reason, err)
 	}
-	if reason, err := d.removed(info.ModTime().Add(tick)); reason == "" || err != nil {
+	if reason, err := d.Removed(info.ModTime().Add(tick)); reason == "" || err != nil {
 		t.Errorf("after a rest: %q, %v", reason, err)
 	}
 }
@@ -134,7 +136,7 @@ func TestDpkgChanging(t *testing.T) {
 // is yet to be read to one that was. A fifo among them stops the reader halfway.
 func TestDpkgMoving(t *testing.T) {
 	a := newAdminDir(t)
-	d := newDpkgList(a.dir, imapd, true)
+	d := NewLists(a.dir, imapd, true)
 	a.list("a", "/.")
 	a.list("z", imapd)
 	halfway := filepath.Join(a.dir, "info", "m.list")
@@ -147,7 +149,7 @@ func TestDpkgMoving(t *testing.T) {
 	}
 	got := make(chan answer)
 	go func() {
-		reason, err := d.removed(later)
+		reason, err := d.Removed(later)
 		got <- answer{reason, err}
 	}()
 	fifo, err := os.OpenFile(halfway, os.O_WRONLY, 0) // returns when the reader is there
@@ -179,7 +181,7 @@ func TestDpkgDiversions(t *testing.T) {
 			a := newAdminDir(t)
 			a.list(tt.pkg, tt.line)
 			a.write("diversions", tt.entry...)
-			if got := learn(t, newDpkgList(a.dir, imapd, false)); got != tt.want {
+			if got := learn(t, NewLists(a.dir, imapd, false)); got != tt.want {
 				t.Errorf("named: %v, want %v", got, tt.want)
 			}
 		})
@@ -187,7 +189,7 @@ func TestDpkgDiversions(t *testing.T) {
 	t.Run("made later", func(t *testing.T) {
 		a := newAdminDir(t)
 		a.list("cyrus-imapd", imapd)
-		d := newDpkgList(a.dir, imapd, false)
+		d := NewLists(a.dir, imapd, false)
 		learn(t, d)
 		a.write("diversions", imapd, imapd+".distrib", ":")
 		removed(t, d, true, "diverted away")
@@ -195,7 +197,7 @@ func TestDpkgDiversions(t *testing.T) {
 	t.Run("damaged", func(t *testing.T) {
 		a := newAdminDir(t)
 		a.write("diversions", imapd, imapd+".distrib")
-		if _, _, err := newDpkgList(a.dir, imapd, false).learn(time.Now()); err == nil || !strings.Contains(err.Error(), "three lines") {
+		if _, _, err := NewLists(a.dir, imapd, false).Learn(time.Now()); err == nil || !strings.Contains(err.Error(), "three lines") {
 			t.Error(err)
 		}
 	})
@@ -204,23 +206,23 @@ func TestDpkgDiversions(t *testing.T) {
 func TestDpkgErrors(t *testing.T) {
 	a := newAdminDir(t)
 	a.list("cyrus-imapd", imapd)
-	d := newDpkgList(a.dir, imapd, false)
+	d := NewLists(a.dir, imapd, false)
 	learn(t, d)
 	check(t, os.RemoveAll(a.dir))
-	if reason, err := d.removed(time.Now()); reason != "" || err == nil || !strings.Contains(err.Error(), "lists are gone") {
+	if reason, err := d.Removed(time.Now()); reason != "" || err == nil || !strings.Contains(err.Error(), "lists are gone") {
 		t.Errorf("without a database: %q, %v", reason, err)
 	}
 
 	a = newAdminDir(t)
 	check(t, os.Mkdir(filepath.Join(a.dir, "info", "x.list"), 0o755))
-	if _, _, err := newDpkgList(a.dir, imapd, false).learn(time.Now()); err == nil || !strings.Contains(err.Error(), "is a directory") {
+	if _, _, err := NewLists(a.dir, imapd, false).Learn(time.Now()); err == nil || !strings.Contains(err.Error(), "is a directory") {
 		t.Errorf("a list that cannot be read: %v", err)
 	}
 }
 
 // TestDpkgMissing is a host without dpkg.
 func TestDpkgMissing(t *testing.T) {
-	d := newDpkgList(filepath.Join(t.TempDir(), "none"), imapd, false)
+	d := NewLists(filepath.Join(t.TempDir(), "none"), imapd, false)
 	if learn(t, d) {
 		t.Error("named")
 	}
@@ -258,39 +260,6 @@ func TestAliases(t *testing.T) {
 	}
 }
 
-// TestKeepLearning has a list written after the file, as dpkg does, while dpkg's lock is held, and
-// the package removed again before anyone asks.
-func TestKeepLearning(t *testing.T) {
-	a := newAdminDir(t)
-	s := newSite(t, Options{AdminDir: a.dir, Quiet: long, Max: long})
-	_, release := holdLock(t, database(t, a.dir, "lock"), "write")
-	s.start()
-	place(t, s.new, image(t, 0))
-	check(t, os.Rename(s.new, s.file))
-	if _, err := s.settle(); err != nil {
-		t.Fatal(err)
-	}
-	a.list("cyrus-imapd", "/.", s.file)
-	await(t, "the package is known", s.Packaged)
-	check(t, os.Remove(s.file))
-	if reason, err := s.Removed(); reason != "" || err != nil {
-		t.Errorf("before dpkg has written what it removed: %q, %v", reason, err)
-	}
-	a.list("cyrus-imapd", "/.")
-	release()
-	await(t, "removal", func() bool { reason, err := s.Removed(); check(t, err); return reason != "" })
-
-	place(t, s.new, image(t, 1))
-	check(t, os.Rename(s.new, s.file))
-	if _, err := s.settle(); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "a source that no package brought", func() bool { return !s.Packaged() })
-	a.list("cyrus-imapd", "/.", s.file) // brought by dpkg with the very same file there
-	check(t, s.Check())
-	await(t, "the package, by a census", s.Packaged)
-}
-
 func FuzzDiversions(f *testing.F) {
 	f.Add("a\nb\nc\n")
 	f.Add("a\n\n")
@@ -302,87 +271,20 @@ func FuzzDiversions(f *testing.F) {
 	})
 }
 
-// TestRealDpkg installs, upgrades, removes and purges a package with dpkg in a database of its own.
-func TestRealDpkg(t *testing.T) {
-	skipUnlessRoot(t, "a package that dpkg installs and removes")
-	if unix.Access("/usr/bin/dpkg-deb", unix.X_OK) != nil {
-		t.Skip("left out, a package that dpkg installs and removes: there is no dpkg")
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
-	a := newAdminDir(t)
-	for _, name := range []string{"status", "available"} {
-		check(t, os.WriteFile(filepath.Join(a.dir, name), nil, 0o644))
-	}
-	check(t, os.Mkdir(filepath.Join(a.dir, "updates"), 0o755))
-	dpkg := func(args ...string) {
-		t.Helper()
-		run(t, "dpkg", append([]string{"--admindir=" + a.dir, "--log=/dev/null", "--force-not-root", "--force-bad-path"}, args...)...)
-	}
-	s := newSite(t, Options{AdminDir: a.dir, Quiet: long, Max: long}).start()
-	build := func(version string, tail int) (deb string) {
-		t.Helper()
-		tree := filepath.Join(t.TempDir(), "tree")
-		check(t, os.MkdirAll(filepath.Join(tree, "DEBIAN"), 0o755))
-		check(t, os.MkdirAll(filepath.Join(tree, s.dir), 0o755))
-		place(t, filepath.Join(tree, s.file), image(t, tail))
-		check(t, os.WriteFile(filepath.Join(tree, s.dir, "imapd.conf"), []byte("x\n"), 0o644))
-		check(t, os.WriteFile(filepath.Join(tree, "DEBIAN", "conffiles"), []byte(s.dir+"/imapd.conf\n"), 0o644))
-		check(t, os.WriteFile(filepath.Join(tree, "DEBIAN", "control"), []byte("Package: relinkd-test\nVersion: "+version+
-			"\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: a test\n"), 0o644))
-		deb = filepath.Join(t.TempDir(), version+".deb")
-		run(t, "dpkg-deb", "-b", tree, deb)
-		return deb
-	}
-	notRemoved := func(when string) {
-		t.Helper()
-		if reason, err := s.Removed(); reason != "" || err != nil {
-			t.Errorf("%s: %q, %v", when, reason, err)
+}
+
+// await waits until ok holds.
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); {
+		if time.Now().After(end) {
+			t.Fatalf("not within 20 seconds: %s", what)
 		}
+		time.Sleep(time.Millisecond) // paces the question; nothing relies on it
 	}
-
-	dpkg("-i", build("1", 1))
-	if _, err := s.settle(); err != nil {
-		t.Fatalf("installed: %v", err)
-	}
-	await(t, "the package is known", s.Packaged)
-	notRemoved("installed")
-
-	// Publish, as relinkd does, and upgrade.
-	check(t, os.Remove(s.file))
-	check(t, os.Symlink("imapd_001", s.file))
-	dpkg("-i", build("2", 2))
-	if file, err := lstat(s.file); err != nil || !file.IsRegular() {
-		t.Fatalf("dpkg left no regular file: %v, %v", file, err)
-	}
-	if _, err := s.settle(); err != nil {
-		t.Fatalf("upgraded: %v", err)
-	}
-	notRemoved("upgraded")
-	if names, _ := s.TakeTouched(); len(names) != 0 {
-		t.Errorf("touched %v", names)
-	}
-
-	check(t, os.Remove(s.file))
-	check(t, os.Symlink("imapd_001", s.file))
-	notRemoved("a link of ours")
-	dpkg("-r", "relinkd-test")
-	if _, err := os.Lstat(s.file); !os.IsNotExist(err) {
-		t.Fatalf("dpkg left the path: %v", err)
-	}
-	await(t, "removal", func() bool { reason, err := s.Removed(); check(t, err); return reason != "" })
-	check(t, os.Symlink("imapd_001", s.file)) // put back meanwhile
-	s.NotePresent(false)
-	if reason, err := s.Removed(); reason == "" || err != nil {
-		t.Errorf("with our link put back: %q, %v", reason, err)
-	}
-	check(t, os.Remove(s.file))
-
-	dpkg("-i", build("3", 3))
-	if _, err := s.settle(); err != nil {
-		t.Fatalf("installed again: %v", err)
-	}
-	await(t, "the package is known", s.Packaged)
-	await(t, "its list is settled", func() bool { return !s.dpkg.stale.Load() })
-	notRemoved("installed again")
-	dpkg("-P", "relinkd-test")
-	await(t, "purge", func() bool { reason, err := s.Removed(); check(t, err); return reason != "" })
 }

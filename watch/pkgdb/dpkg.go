@@ -1,8 +1,7 @@
-package install
+package pkgdb
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,20 +19,18 @@ const (
 	// tick is how old a time stamp must be for a later change to be certain of another one; the
 	// clock that stamps files advances every 10 ms at the slowest (CONFIG_HZ=100).
 	tick = 20 * time.Millisecond
-	// relearn is how soon to look again while dpkg may still be writing its lists.
-	relearn = time.Second
 	// listSuffix ends the name of a list.
 	listSuffix = ".list"
 	// maxLine is longer than any path in a list (PATH_MAX is 4096).
 	maxLine = 16 << 10
 )
 
-// dpkgList knows whether one of dpkg's file lists, info/*.list, names a path.
+// Lists knows whether one of dpkg's file lists, info/*.list, names a path.
 //
 // dpkg replaces a list by a rename, during an upgrade by one that still names the path, during a
 // removal after the file's unlink. A file that moves to another package is in that one's list
 // before it leaves its own. So "no list names it" holds if it was found while nothing changed.
-type dpkgList struct {
+type Lists struct {
 	admin string // dpkg's database, the directory
 	path  string
 
@@ -54,24 +51,27 @@ type stamp struct {
 	diversions fsys.Info
 }
 
-func newDpkgList(admin, path string, named bool) *dpkgList {
-	return &dpkgList{admin: admin, path: path, named: named, aliases: map[string]struct{}{path: {}}}
+// NewLists returns the Lists of the database in the directory admin that are asked for path. named says that an
+// earlier run knew that a list names it.
+func NewLists(admin, path string, named bool) *Lists {
+	return &Lists{admin: admin, path: path, named: named, aliases: map[string]struct{}{path: {}}}
 }
 
-func (d *dpkgList) lists() string      { return filepath.Join(d.admin, "info") }
-func (d *dpkgList) diversions() string { return filepath.Join(d.admin, "diversions") }
+func (d *Lists) lists() string      { return filepath.Join(d.admin, "info") }
+func (d *Lists) diversions() string { return filepath.Join(d.admin, "diversions") }
 
-// forget takes note that a new source stands at path: the lists must tell anew whose it is.
-func (d *dpkgList) forget() { d.stale.Store(true) }
+// Forget takes note that a new source stands at path: the lists must tell anew whose it is.
+func (d *Lists) Forget() { d.stale.Store(true) }
 
-func (d *dpkgList) isNamed() bool {
+// Named reports whether a list names path, or did until the file was removed.
+func (d *Lists) Named() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.named
 }
 
-// learn finds out whether a list names path; sure is false if that may have changed meanwhile.
-func (d *dpkgList) learn(now time.Time) (named, sure bool, err error) {
+// Learn finds out whether a list names path; sure is false if that may have changed meanwhile.
+func (d *Lists) Learn(now time.Time) (named, sure bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	named, sure, err = d.look(now)
@@ -86,8 +86,8 @@ func (d *dpkgList) learn(now time.Time) (named, sure bool, err error) {
 	return named, sure, err
 }
 
-// removed tells why path's file counts as removed, "" if it does not.
-func (d *dpkgList) removed(now time.Time) (reason string, err error) {
+// Removed tells why path's file counts as removed, "" if it does not.
+func (d *Lists) Removed(now time.Time) (reason string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.named {
@@ -104,7 +104,7 @@ func (d *dpkgList) removed(now time.Time) (reason string, err error) {
 }
 
 // look reads the lists as far as they may have changed since it last did.
-func (d *dpkgList) look(now time.Time) (named, sure bool, err error) {
+func (d *Lists) look(now time.Time) (named, sure bool, err error) {
 	before, err := d.stamp(d.lists())
 	if err != nil {
 		return false, false, err
@@ -134,7 +134,7 @@ func (d *dpkgList) look(now time.Time) (named, sure bool, err error) {
 }
 
 // search returns the first list that names path, "" if none does.
-func (d *dpkgList) search() (owner string, seen stamp, err error) {
+func (d *Lists) search() (owner string, seen stamp, err error) {
 	addAliases(d.aliases, d.path)
 	diversions, err := readDiversions(d.diversions())
 	if err != nil {
@@ -198,12 +198,12 @@ func listNames(path, pkg string, claims []claim, buf []byte) (bool, error) {
 }
 
 // stamp describes one list, or all, and the diversions.
-func (d *dpkgList) stamp(list string) (s stamp, err error) {
-	if s.list, err = lstat(list); err != nil && !fsys.NotExist(err) {
-		return stamp{}, fmt.Errorf("cannot look at dpkg's %s: %v", list, err)
+func (d *Lists) stamp(list string) (s stamp, err error) {
+	if s.list, err = fsys.Lstat(list); err != nil && !fsys.NotExist(err) {
+		return stamp{}, fmt.Errorf("cannot read dpkg's database: %v", err)
 	}
-	if s.diversions, err = lstat(d.diversions()); err != nil && !fsys.NotExist(err) {
-		return stamp{}, fmt.Errorf("cannot look at dpkg's %s: %v", d.diversions(), err)
+	if s.diversions, err = fsys.Lstat(d.diversions()); err != nil && !fsys.NotExist(err) {
+		return stamp{}, fmt.Errorf("cannot read dpkg's database: %v", err)
 	}
 	return s, nil
 }
@@ -213,28 +213,4 @@ func (d *dpkgList) stamp(list string) (s stamp, err error) {
 func old(file fsys.Info, now time.Time) bool {
 	age := now.Sub(file.ModTime())
 	return age < 0 || age >= tick
-}
-
-// keepLearning finds out which package names path, at every request and again while dpkg is at
-// work: the list of a package is written after its files.
-func (w *Watcher) keepLearning(ctx context.Context) {
-	again := time.NewTimer(relearn)
-	again.Stop() // it runs while dpkg does
-	defer again.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-w.learn:
-		case <-again.C:
-		}
-		named, sure, err := w.dpkg.learn(time.Now())
-		if err != nil || named {
-			continue // Removed reports the error when it matters
-		}
-		holder, _ := dpkgLocked(w.adminDir) // unreadable locks: the next census asks again
-		if !sure || holder != "" {
-			again.Reset(relearn)
-		}
-	}
 }
