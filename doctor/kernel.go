@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"relinkd/pool"
-	"relinkd/watch/proctable"
+	"relinkd/watch/procevents"
 )
 
 // kernelFacts is what the kernel offers.
@@ -43,7 +43,7 @@ func (o Options) gatherKernel(d daemonFacts) kernelFacts {
 	}
 	if o.Status != nil {
 		f.ByDaemon, f.Events = true, d.CensusOnly
-	} else if err := proctable.Probe(); err != nil {
+	} else if err := procevents.Probe(); err != nil {
 		f.Events = err.Error()
 	}
 	f.Watches.Limit = o.Host.number("sys/fs/inotify/max_user_watches")

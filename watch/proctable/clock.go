@@ -3,25 +3,16 @@ package proctable
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
+	"relinkd/watch/procevents"
 )
-
-// monotonic is CLOCK_MONOTONIC in nanoseconds, which process events bear.
-func monotonic() int64 {
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {
-		return 0 // every kernel has this clock
-	}
-	return ts.Nano()
-}
 
 // clock tells the time of process events without a system call each time.
 type clock struct {
 	base time.Time
-	mono int64 // monotonic at base
+	mono int64 // procevents.Monotonic at base
 }
 
-func newClock() clock { return clock{base: time.Now(), mono: monotonic()} }
+func newClock() clock { return clock{base: time.Now(), mono: procevents.Monotonic()} }
 
 // since is how long ago a process event was written. It is never negative: mono is a little later
 // than base.

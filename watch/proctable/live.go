@@ -3,6 +3,8 @@ package proctable
 import (
 	"slices"
 	"time"
+
+	"relinkd/watch/procevents"
 )
 
 // live brings censuses and events together: which process executes what, by the last census and all
@@ -45,12 +47,12 @@ func (l *live) lose() {
 }
 
 // apply takes note of an event.
-func (l *live) apply(e event, look executable) change {
+func (l *live) apply(e procevents.Event, look executable) change {
 	if l.taking {
-		l.touched = append(l.touched, e.pid)
+		l.touched = append(l.touched, e.PID)
 	}
 	if len(l.suspects) > 0 {
-		delete(l.suspects, e.pid)
+		delete(l.suspects, e.PID)
 	}
 	return l.known.apply(e, look)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"relinkd/fsys"
+	"relinkd/watch/procevents"
 )
 
 // world is a process table in memory: what each process executes.
@@ -46,7 +47,7 @@ func newTracked(n int) *tracked {
 }
 
 // tell applies events that were read at once.
-func (r *tracked) tell(w world, batch []event) {
+func (r *tracked) tell(w world, batch []procevents.Event) {
 	for i, e := range batch {
 		if !outdated(batch, i) {
 			r.apply(e, w.executable).correct(r.counts)
@@ -100,20 +101,20 @@ func anyOrder(t *testing.T, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	w := world{}
 	r := newTracked(3)
-	var queue []event
+	var queue []procevents.Event
 	exe := func() fsys.ID { return fsys.ID{Dev: 1, Ino: random.Uint64N(5)} } // two are not counted
 	happen := func() {
 		pid := random.Int32N(20) + 1
 		switch _, alive := w[pid]; {
 		case !alive:
 			w[pid] = w[random.Int32N(20)+1] // what another one executes, or nothing
-			queue = append(queue, event{kind: eventFork, pid: pid})
+			queue = append(queue, procevents.Event{Kind: procevents.Fork, PID: pid})
 		case random.IntN(2) == 0:
 			w[pid] = exe()
-			queue = append(queue, event{kind: eventExec, pid: pid})
+			queue = append(queue, procevents.Event{Kind: procevents.Exec, PID: pid})
 		default:
 			delete(w, pid)
-			queue = append(queue, event{kind: eventExit, pid: pid})
+			queue = append(queue, procevents.Event{Kind: procevents.Exit, PID: pid})
 		}
 	}
 	some := func() {
@@ -147,7 +148,7 @@ func TestSilence(t *testing.T) {
 	nothing := func() {}
 	for name, c := range map[string]struct {
 		unheard func(w world)
-		told    []event // after the census
+		told    []procevents.Event // after the census
 		silent  bool
 	}{
 		"all was told":             {func(world) {}, nil, false},
@@ -155,9 +156,9 @@ func TestSilence(t *testing.T) {
 		"an end":                   {func(w world) { delete(w, 1) }, nil, true},
 		"another executable":       {func(w world) { w[1] = fsys.ID{Dev: 1, Ino: 1} }, nil, true},
 		"of one that is not ours":  {func(w world) { w[2] = fsys.ID{Dev: 9} }, nil, false},
-		"told a little late":       {func(w world) { w[2] = counted }, []event{{kind: eventExec, pid: 2}}, false},
-		"told of another":          {func(w world) { w[2] = counted }, []event{{kind: eventExec, pid: 3}}, true},
-		"one told late, one never": {func(w world) { w[2], w[3] = counted, counted }, []event{{kind: eventExec, pid: 2}}, true},
+		"told a little late":       {func(w world) { w[2] = counted }, []procevents.Event{{Kind: procevents.Exec, PID: 2}}, false},
+		"told of another":          {func(w world) { w[2] = counted }, []procevents.Event{{Kind: procevents.Exec, PID: 3}}, true},
+		"one told late, one never": {func(w world) { w[2], w[3] = counted, counted }, []procevents.Event{{Kind: procevents.Exec, PID: 2}}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Now()

@@ -1,11 +1,11 @@
 package proctable
 
 import (
-	"encoding/binary"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"relinkd/watch/procevents"
 )
 
 // Play is a Table to which somebody plays the kernel: tests of what is decided by counts, in their own time.
@@ -34,26 +34,31 @@ func NewPlay(o Options) (*Play, error) {
 		err := work()
 		return time.Since(began), err
 	}
-	t.attach(&connector{fd: pair[1]})
+	conn, err := procevents.Of(pair[1], false)
+	if err != nil {
+		t.Close()
+		return nil, err
+	}
+	t.attach(conn)
 	return &Play{Table: t, socket: pair[0]}, nil
 }
 
 // Close releases what NewPlay has made.
 func (p *Play) Close() error {
 	unix.Close(p.socket)
-	unix.Close(p.conn.fd)
+	p.conn.Close()
 	return p.Table.Close()
 }
 
 // Fork, Exec and Exit have the kernel tell at once of what has happened to a process. An error is that of
 // writing: EAGAIN when Read is due.
-func (p *Play) Fork(pid int32) error { return p.tell(whatFork, forkThread, pid) }
+func (p *Play) Fork(pid int32) error { return p.tell(procevents.Fork, pid) }
 
 // Exec is as Fork.
-func (p *Play) Exec(pid int32) error { return p.tell(whatExec, processThread, pid) }
+func (p *Play) Exec(pid int32) error { return p.tell(procevents.Exec, pid) }
 
 // Exit is as Fork.
-func (p *Play) Exit(pid int32) error { return p.tell(whatExit, processThread, pid) }
+func (p *Play) Exit(pid int32) error { return p.tell(procevents.Exit, pid) }
 
 // Happened is what a message of the kernel tells.
 type Happened struct {
@@ -64,45 +69,29 @@ type Happened struct {
 
 // Understand reads a message that was recorded.
 func Understand(message []byte) (Happened, error) {
-	e, _, err := cutEvent(message)
-	return Happened{e.pid, e.kind == eventFork, e.kind == eventExec, e.kind == eventExit, time.Duration(e.at)}, err
+	e, _, err := procevents.Cut(message)
+	return Happened{e.PID, e.Kind == procevents.Fork, e.Kind == procevents.Exec, e.Kind == procevents.Exit, time.Duration(e.At)}, err
 }
 
 // Repeat has the kernel tell at once what a recorded message tells, of another process: its pid is higher by
 // move. An error is as of Fork.
 func (p *Play) Repeat(message []byte, move int32) error {
-	e, _, err := cutEvent(message)
+	m, err := procevents.Again(message, move, p.now())
 	if err != nil {
 		return err
 	}
-	at := processThread
-	if e.kind == eventFork {
-		at = forkThread
-	}
-	m := slices.Clone(message)
-	order := binary.NativeEndian
-	order.PutUint32(m[at:], uint32(e.pid+move))
-	order.PutUint32(m[at+4:], uint32(e.pid+move))
 	return p.send(m)
 }
 
-// tell writes the message of an event about a process, whose pid stands twice from at on.
-func (p *Play) tell(what uint32, at int, pid int32) error {
-	m := make([]byte, minMessage)
-	order := binary.NativeEndian
-	order.PutUint32(m[msgLength:], uint32(len(m)))
-	order.PutUint16(m[msgType:], netlinkDone)
-	order.PutUint32(m[connectorIdx:], idxProc)
-	order.PutUint32(m[connectorVal:], valProc)
-	order.PutUint32(m[eventWhat:], what)
-	order.PutUint32(m[at:], uint32(pid))
-	order.PutUint32(m[at+4:], uint32(pid))
-	return p.send(m)
+// now is the time by the clock of events.
+func (p *Play) now() int64 { return p.clock.mono + int64(time.Since(p.clock.base)) }
+
+func (p *Play) tell(kind procevents.Kind, pid int32) error {
+	return p.send(procevents.Message(procevents.Event{Kind: kind, PID: pid, At: p.now()}))
 }
 
-// send writes a message of just now.
+// send has the kernel tell m.
 func (p *Play) send(m []byte) error {
-	binary.NativeEndian.PutUint64(m[eventAt:], uint64(p.clock.mono+int64(time.Since(p.clock.base))))
 	_, err := unix.Write(p.socket, m)
 	return err
 }

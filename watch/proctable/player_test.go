@@ -15,6 +15,7 @@ import (
 
 	"relinkd/fsys"
 	"relinkd/pool"
+	"relinkd/watch/procevents"
 )
 
 // player plays the kernel to a running Table: events come from a socket and at their pace, and what they
@@ -58,19 +59,15 @@ func newPlayer(t *testing.T, threshold int) *player {
 		t.Fatal(err)
 	}
 	p.socket = pair[0]
-	if unix.SetsockoptInt(p.socket, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, receiveBuffer) != nil { // an ordinary user
-		err := unix.SetsockoptInt(p.socket, unix.SOL_SOCKET, unix.SO_SNDBUF, receiveBuffer)
+	if unix.SetsockoptInt(p.socket, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, procevents.ReceiveBuffer) != nil { // an ordinary user
+		err := unix.SetsockoptInt(p.socket, unix.SOL_SOCKET, unix.SO_SNDBUF, procevents.ReceiveBuffer)
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	t.Cleanup(func() { unix.Close(p.socket) })
-	table.subscribe = func(int) (*connector, error) {
-		bell, err := newDoorbell(pair[1])
-		if err != nil {
-			return nil, err
-		}
-		return &connector{doorbell: bell, fd: pair[1]}, unix.SetNonblock(pair[1], true)
+	table.subscribe = func(int) (*procevents.Connector, error) {
+		return procevents.Of(pair[1], true)
 	}
 	reached := make(chan struct{}, 1)
 	p.follower = table.Follow(func() {
@@ -155,7 +152,7 @@ const (
 
 // tell has happen what the event e tells of, after which its process executes a copy or not, and tells it
 // when it is its turn.
-func (p *player) tell(message []byte, e event, executes bool) {
+func (p *player) tell(message []byte, e procevents.Event, executes bool) {
 	p.t.Helper()
 	if early := time.Until(p.due); early > atOnce {
 		time.Sleep(early) // the pace of the events, no synchronisation
@@ -165,13 +162,14 @@ func (p *player) tell(message []byte, e event, executes bool) {
 	p.due = p.due.Add(time.Second / eventsASecond)
 	p.told++
 	switch {
-	case executes && !p.executes(e.pid):
-		p.begin(e.pid)
-	case !executes && p.executes(e.pid):
-		p.end(e.pid)
+	case executes && !p.executes(e.PID):
+		p.begin(e.PID)
+	case !executes && p.executes(e.PID):
+		p.end(e.PID)
 	}
 	message = slices.Clone(message)
-	binary.NativeEndian.PutUint64(message[eventAt:], uint64(monotonic()))
+	// The time stands behind what has happened, in all kernels (linux/cn_proc.h).
+	binary.NativeEndian.PutUint64(message[44:], uint64(procevents.Monotonic()))
 	for {
 		_, err := unix.Write(p.socket, message)
 		if errors.Is(err, unix.EINTR) {
@@ -202,7 +200,7 @@ func (p *player) begin(pid int32) {
 	p.world[pid] = at
 	p.running[at]++
 	p.highest = max(p.highest, p.running[at])
-	p.starts = append(p.starts, monotonic())
+	p.starts = append(p.starts, procevents.Monotonic())
 }
 
 func (p *player) end(pid int32) {

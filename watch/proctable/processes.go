@@ -1,6 +1,9 @@
 package proctable
 
-import "relinkd/fsys"
+import (
+	"relinkd/fsys"
+	"relinkd/watch/procevents"
+)
 
 // processes knows of each process that executes something that is counted which of these it is. It
 // is what a census has found, kept up to date by events.
@@ -26,12 +29,12 @@ type change struct{ from, to int }
 type executable func(pid int32) (id fsys.ID, ok bool)
 
 // apply takes note of an event.
-func (p *processes) apply(e event, look executable) change {
-	switch e.kind {
-	case eventFork, eventExec:
-		return p.look(e.pid, look)
-	case eventExit:
-		return p.put(e.pid, none)
+func (p *processes) apply(e procevents.Event, look executable) change {
+	switch e.Kind {
+	case procevents.Fork, procevents.Exec:
+		return p.look(e.PID, look)
+	case procevents.Exit:
+		return p.put(e.PID, none)
 	}
 	return change{none, none}
 }

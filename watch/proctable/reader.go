@@ -7,6 +7,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
+
+	"relinkd/watch/procevents"
 )
 
 // eventsAtOnce is how many messages are read before others get their turn.
@@ -34,7 +36,7 @@ func (t *Table) leisure() time.Duration {
 	if d < leastLeisure {
 		d = 0
 	}
-	t.rest, t.restsTill = d, monotonic()+int64(d)
+	t.rest, t.restsTill = d, procevents.Monotonic()+int64(d)
 	return d
 }
 
@@ -64,9 +66,9 @@ func (t *Table) drain() (more bool, err error) {
 	if t.conn == nil {
 		return false, nil
 	}
-	for range eventsAtOnce / mailSize {
+	for range eventsAtOnce / procevents.Batch {
 		asOf := time.Now()
-		n, errno := t.conn.receive()
+		n, errno := t.conn.Receive()
 		switch errno {
 		case 0:
 			t.count(n)
@@ -88,13 +90,13 @@ func (t *Table) count(n int) {
 	t.see()
 	t.batch = t.batch[:0]
 	for i := range n {
-		for datagram := t.conn.mail.datagram(i); len(datagram) > 0; {
-			e, rest, err := cutEvent(datagram)
+		for datagram := t.conn.Datagram(i); len(datagram) > 0; {
+			e, rest, err := procevents.Cut(datagram)
 			if err != nil {
 				t.lost()
 				return
 			}
-			if datagram = rest; e.kind >= eventFork {
+			if datagram = rest; e.Kind >= procevents.Fork {
 				t.batch = append(t.batch, e)
 			}
 		}
@@ -104,7 +106,7 @@ func (t *Table) count(n int) {
 			continue
 		}
 		if c := t.live.apply(e, t.census.executable); c.from != c.to {
-			t.change(c, e.at)
+			t.change(c, e.At)
 		}
 	}
 	for _, f := range t.reached {
@@ -129,9 +131,9 @@ func (t *Table) see() {
 // outdated reports whether a later event of the batch is about the same process. An event means that
 // the process has to be looked at, and for both that is now. Most processes of a storm have ended when
 // their beginning is read.
-func outdated(batch []event, i int) bool {
+func outdated(batch []procevents.Event, i int) bool {
 	for _, later := range batch[i+1:] {
-		if later.pid == batch[i].pid {
+		if later.PID == batch[i].PID {
 			return true
 		}
 	}
@@ -189,7 +191,7 @@ func (t *Table) isAsOf(asOf time.Time) {
 // that it did keep, and it keeps none until those are read (netlink_overrun, net/netlink/af_netlink.c):
 // they are of no use, as a census has to be taken. counting is held.
 func (t *Table) lost() {
-	t.conn.drop()
+	t.conn.Drop()
 	t.live.lose()
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -18,6 +18,7 @@ import (
 
 	"relinkd/fsys"
 	"relinkd/pool"
+	"relinkd/watch/procevents"
 )
 
 var record = flag.Bool("record", false, "record the events of a storm anew in testdata")
@@ -47,7 +48,7 @@ func TestReplayRecorded(t *testing.T) {
 	replayed.census(world{}, time.Now(), func() {}, func() {})
 	peaks := make([]int, len(r.Counts))
 	for _, m := range r.Messages {
-		e, _, err := cutEvent(m.Data)
+		e, _, err := procevents.Cut(m.Data)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,11 +86,11 @@ func readRecording(t *testing.T) (r recording) {
 func recordStorm(t *testing.T) {
 	const lanes = 3
 	exes := files(t, "", lanes)
-	conn, err := subscribe(receiveBuffer)
+	conn, err := procevents.Subscribe(procevents.ReceiveBuffer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.close()
+	defer conn.Close()
 	table := newTable(t, "/proc")
 	r := recording{Peaks: make([]int, lanes)}
 	known := newTracked(0)
@@ -111,7 +112,7 @@ func recordStorm(t *testing.T) {
 	over := make(chan struct{})
 	go func() { lane.Wait(); close(over) }()
 	for ended := false; ; {
-		n, errno := conn.receive()
+		n, errno := conn.Receive()
 		if errno == unix.EAGAIN {
 			if ended {
 				break
@@ -127,8 +128,8 @@ func recordStorm(t *testing.T) {
 			t.Fatal(errno)
 		}
 		for i := range n {
-			data := conn.mail.datagram(i)
-			e, _, err := cutEvent(data)
+			data := conn.Datagram(i)
+			e, _, err := procevents.Cut(data)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,7 +138,7 @@ func recordStorm(t *testing.T) {
 			for i, n := range known.counts {
 				r.Peaks[i] = max(r.Peaks[i], n)
 			}
-			r.Messages = append(r.Messages, recordedMessage{bytes.Clone(data), known.known.of(e.pid)})
+			r.Messages = append(r.Messages, recordedMessage{bytes.Clone(data), known.known.of(e.PID)})
 		}
 	}
 	r.Counts = known.counts
@@ -161,8 +162,8 @@ type made struct {
 	alive   int // processes at most that do not end at once
 	nextPID int32
 	lasting []int32
-	ended   []int32 // whose pids come again
-	events  []event // that were made and not taken yet
+	ended   []int32            // whose pids come again
+	events  []procevents.Event // that were made and not taken yet
 }
 
 const (
@@ -175,7 +176,7 @@ func newMade(alive int) *made {
 }
 
 // next is the next event. It has no time.
-func (m *made) next() (e event) {
+func (m *made) next() (e procevents.Event) {
 	if len(m.events) == 0 {
 		m.step()
 	}
@@ -191,7 +192,7 @@ func (m *made) step() {
 	} else {
 		m.nextPID++
 	}
-	m.events = append(m.events, event{kind: eventFork, pid: pid}, event{kind: eventExec, pid: pid})
+	m.events = append(m.events, procevents.Event{Kind: procevents.Fork, PID: pid}, procevents.Event{Kind: procevents.Exec, PID: pid})
 	m.lasting = append(m.lasting, pid)
 	if i := len(m.lasting) - 1; m.random.IntN(2) == 0 {
 		m.end(i)
@@ -201,21 +202,10 @@ func (m *made) step() {
 }
 
 func (m *made) end(i int) {
-	m.events = append(m.events, event{kind: eventExit, pid: m.lasting[i]})
+	m.events = append(m.events, procevents.Event{Kind: procevents.Exit, PID: m.lasting[i]})
 	m.ended = append(m.ended, m.lasting[i])
 	m.lasting[i] = m.lasting[len(m.lasting)-1]
 	m.lasting = m.lasting[:len(m.lasting)-1]
-}
-
-// wireOf is the message that the kernel makes of an event.
-func wireOf(e event) []byte {
-	switch e.kind {
-	case eventFork:
-		return wireFork(1, e.pid, e.at)
-	case eventExec:
-		return wireExec(e.pid, e.at)
-	}
-	return wireExit(e.pid, e.at)
 }
 
 // What the policy is asked to hold, and how fast.
@@ -242,9 +232,9 @@ func TestReplayLate(t *testing.T) {
 			r.census(w, time.Now(), func() {}, func() {})
 			rate := eventsASecond / 2.9 // events an execution, on average
 			link, highest, began, rotations, rotated := 0, 0, 0, 0, int64(0)
-			var unread []event
-			apply := func(e event) {
-				e, _, err := cutEvent(wireOf(e))
+			var unread []procevents.Event
+			apply := func(e procevents.Event) {
+				e, _, err := procevents.Cut(procevents.Message(e))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -252,18 +242,18 @@ func TestReplayLate(t *testing.T) {
 			}
 			for now := int64(0); now < 10*second; now += second / eventsASecond {
 				e := m.next()
-				e.at = now
-				switch e.kind {
-				case eventExec:
-					w[e.pid] = fsys.ID{Dev: 1, Ino: uint64(link)}
+				e.At = now
+				switch e.Kind {
+				case procevents.Exec:
+					w[e.PID] = fsys.ID{Dev: 1, Ino: uint64(link)}
 					running[link]++
 					highest = max(highest, running[link])
 					began++
-				case eventExit:
-					running[w[e.pid].Ino]--
-					delete(w, e.pid)
+				case procevents.Exit:
+					running[w[e.PID].Ino]--
+					delete(w, e.PID)
 				}
-				for unread = append(unread, e); len(unread) > 0 && unread[0].at <= now-int64(late); unread = unread[1:] {
+				for unread = append(unread, e); len(unread) > 0 && unread[0].At <= now-int64(late); unread = unread[1:] {
 					apply(unread[0])
 					loads := make([]pool.Load, replayCopies)
 					for i := range loads {
@@ -298,7 +288,7 @@ func TestReplayMade(t *testing.T) {
 	m := newMade(replayAlive)
 	for range 5 * eventsASecond {
 		e := m.next()
-		p.tell(wireOf(e), e, e.kind == eventExec || e.kind == eventFork && p.executes(e.pid))
+		p.tell(procevents.Message(e), e, e.Kind == procevents.Exec || e.Kind == procevents.Fork && p.executes(e.PID))
 	}
 	p.check()
 }
@@ -309,20 +299,20 @@ func TestReplayStorm(t *testing.T) {
 	r := readRecording(t)
 	for range 5 {
 		for _, m := range r.Messages {
-			e, _, err := cutEvent(m.Data)
+			e, _, err := procevents.Cut(m.Data)
 			if err != nil {
 				t.Fatal(err)
 			}
 			p.tell(m.Data, e, m.Place != none)
 		}
 		for pid := range p.world {
-			e := event{kind: eventExit, pid: pid}
-			p.tell(wireOf(e), e, false)
+			e := procevents.Event{Kind: procevents.Exit, PID: pid}
+			p.tell(procevents.Message(e), e, false)
 		}
 	}
 	for i := range int32(50) { // so that something is counted when all is over
-		e := event{kind: eventExec, pid: firstPID + i}
-		p.tell(wireOf(e), e, true)
+		e := procevents.Event{Kind: procevents.Exec, PID: firstPID + i}
+		p.tell(procevents.Message(e), e, true)
 	}
 	p.check()
 }
@@ -335,15 +325,15 @@ func BenchmarkEvent(b *testing.B) {
 	messages := make([][]byte, 100_000)
 	for i := range messages {
 		e := m.next()
-		if e.kind == eventExec {
-			w[e.pid] = fsys.ID{Dev: 1, Ino: uint64(e.pid % replayCopies)}
+		if e.Kind == procevents.Exec {
+			w[e.PID] = fsys.ID{Dev: 1, Ino: uint64(e.PID % replayCopies)}
 		}
-		messages[i] = wireOf(e)
+		messages[i] = procevents.Message(e)
 	}
 	i := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		e, _, err := cutEvent(messages[i])
+		e, _, err := procevents.Cut(messages[i])
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"relinkd/watch/procevents"
 )
 
 // How a subscription is kept.
@@ -118,10 +120,10 @@ func (t *Table) listen(ctx context.Context) error {
 		case <-over.Done():
 		case <-t.switched:
 		}
-		conn.stop()
+		conn.Stop()
 	}()
 	for {
-		arrived, err := conn.wait(heartbeat)
+		arrived, err := conn.Wait(heartbeat)
 		if err != nil {
 			return err
 		}
@@ -131,7 +133,7 @@ func (t *Table) listen(ctx context.Context) error {
 		default:
 		}
 		if arrived {
-			if err := conn.rest(t.leisure()); err != nil {
+			if err := conn.Rest(t.leisure()); err != nil {
 				return err
 			}
 		}
@@ -142,7 +144,7 @@ func (t *Table) listen(ctx context.Context) error {
 }
 
 // attach makes conn what events come from. There are no counts of them before the next census.
-func (t *Table) attach(conn *connector) {
+func (t *Table) attach(conn *procevents.Connector) {
 	t.counting.Lock()
 	defer t.counting.Unlock()
 	t.conn = conn
@@ -163,7 +165,7 @@ func (t *Table) attach(conn *connector) {
 func (t *Table) detach() {
 	t.counting.Lock()
 	defer t.counting.Unlock()
-	t.conn.close()
+	t.conn.Close()
 	t.conn = nil
 	t.live.stop()
 	t.mu.Lock()

@@ -17,16 +17,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"relinkd/fsys"
+	"relinkd/watch/procevents"
 )
 
 // needEvents skips a test where the kernel tells this process of no events.
 func needEvents(t testing.TB) {
 	t.Helper()
-	conn, err := subscribe(receiveBuffer)
+	conn, err := procevents.Subscribe(procevents.ReceiveBuffer)
 	if err != nil {
 		t.Skipf("left out: no process events here: %v", err)
 	}
-	conn.close()
+	conn.Close()
 }
 
 // running is a table that counts by events, with an hour between two censuses, so that what is counted
@@ -331,7 +332,7 @@ func TestSilentKernel(t *testing.T) {
 	settled(t, "none", f, exes, ids, 0)
 	table.counting.Lock()
 	deaf := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}
-	err := unix.SetsockoptSockFprog(table.conn.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &deaf[0]})
+	err := table.conn.SetFilter(deaf)
 	table.counting.Unlock()
 	if err != nil {
 		t.Fatal(err)
@@ -418,11 +419,11 @@ func TestNamespaces(t *testing.T) {
 // What nobody counts does not even reach this process: threads, and changes of credentials or names.
 func TestFilter(t *testing.T) {
 	needEvents(t)
-	conn, err := subscribe(receiveBuffer)
+	conn, err := procevents.Subscribe(procevents.ReceiveBuffer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.close()
+	defer conn.Close()
 	threads := make(chan struct{})
 	for range 8 { // goroutines that end with their thread
 		go func() {
@@ -434,27 +435,27 @@ func TestFilter(t *testing.T) {
 	m := newMaster(t)
 	pid := int32(m.start(files(t, "", 1)[0]))
 	m.stop(int(pid))
-	var seen []eventKind
+	var seen []procevents.Kind
 	until(t, "the process has begun and ended", func() bool {
-		n, errno := conn.receive()
+		n, errno := conn.Receive()
 		if errno != 0 && errno != unix.EAGAIN {
 			t.Fatal(errno)
 		}
 		for i := range n {
-			e, rest, err := cutEvent(conn.mail.datagram(i))
+			e, rest, err := procevents.Cut(conn.Datagram(i))
 			if err != nil || len(rest) > 0 {
 				t.Fatalf("%v, %d bytes left", err, len(rest))
 			}
-			if e.kind < eventFork {
-				t.Errorf("passed the filter: % x", conn.mail.datagram(i))
+			if e.Kind < procevents.Fork {
+				t.Errorf("passed the filter: % x", conn.Datagram(i))
 			}
-			if e.pid == pid {
-				seen = append(seen, e.kind)
+			if e.PID == pid {
+				seen = append(seen, e.Kind)
 			}
 		}
 		return len(seen) == 3
 	})
-	if !slices.Equal(seen, []eventKind{eventFork, eventExec, eventExit}) {
+	if !slices.Equal(seen, []procevents.Kind{procevents.Fork, procevents.Exec, procevents.Exit}) {
 		t.Errorf("the process's events were %v", seen)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"relinkd/api/histogram"
 	"relinkd/fsys"
 	"relinkd/watch/gauge"
+	"relinkd/watch/procevents"
 )
 
 // Options is what a Table needs to know.
@@ -48,7 +49,7 @@ type Table struct {
 	said   func(Change) // Options.Tell
 	buffer int          // Options.ReceiveBuffer
 	// subscribe is the function of that name, but for tests that play the kernel.
-	subscribe func(buffer int) (*connector, error)
+	subscribe func(buffer int) (*procevents.Connector, error)
 	wake      chan struct{} // tells Run that something may have to be done sooner; holds one
 	switched  chan struct{} // tells Run that events are wanted otherwise; holds one
 	ready     chan struct{} // closed with the first complete census that may be relied on
@@ -60,10 +61,10 @@ type Table struct {
 	scratch  tally
 	spend    func(func() error) (time.Duration, error) // onProcessor, but for tests on a fake clock
 	clock    clock
-	conn     *connector // nil while no events come
+	conn     *procevents.Connector // nil while no events come
 	live     live
-	batch    []event     // those that are being counted
-	reached  []*Follower // whom an event has reached a mark of, to be told
+	batch    []procevents.Event // those that are being counted
+	reached  []*Follower        // whom an event has reached a mark of, to be told
 
 	mu        sync.Mutex
 	interval  time.Duration
@@ -90,7 +91,7 @@ func New(o Options) (*Table, error) {
 		return nil, fmt.Errorf("cannot count processes: %v: mount procfs there", err)
 	}
 	if o.ReceiveBuffer == 0 {
-		o.ReceiveBuffer = receiveBuffer
+		o.ReceiveBuffer = procevents.ReceiveBuffer
 	}
 	if o.Tell == nil {
 		o.Tell = func(Change) {}
@@ -101,7 +102,7 @@ func New(o Options) (*Table, error) {
 	return &Table{
 		said:      o.Tell,
 		buffer:    o.ReceiveBuffer,
-		subscribe: subscribe,
+		subscribe: procevents.Subscribe,
 		wake:      make(chan struct{}, 1),
 		switched:  make(chan struct{}, 1),
 		ready:     make(chan struct{}),

@@ -1,4 +1,4 @@
-package proctable
+package procevents
 
 import (
 	"os"
@@ -18,7 +18,7 @@ func TestProbe(t *testing.T) {
 		}
 		return
 	}
-	c, wanted := subscribe(probeBuffer)
+	c, wanted := Subscribe(probeBuffer)
 	got := Probe()
 	if (got == nil) != (wanted == nil) {
 		t.Errorf("Probe: %v; a subscription: %v", got, wanted)
@@ -26,11 +26,11 @@ func TestProbe(t *testing.T) {
 	if wanted != nil {
 		return
 	}
-	defer c.close()
+	defer c.Close()
 	if err := exec.Command("/bin/true").Run(); err != nil {
 		t.Fatal(err)
 	}
-	if arrived, err := c.wait(ackWait); err != nil || !arrived {
+	if arrived, err := c.Wait(ackWait); err != nil || !arrived {
 		t.Errorf("another listener hears nothing any more after a probe (%v)", err)
 	}
 	if os.Geteuid() != 0 {

@@ -1,4 +1,4 @@
-package proctable
+package procevents
 
 import (
 	"encoding/binary"
@@ -44,28 +44,28 @@ func TestCutEvent(t *testing.T) {
 	exec := wireExec(7, 42)
 	for name, c := range map[string]struct {
 		in   []byte
-		want event
+		want Event
 	}{
-		"acknowledged": {wireEvent(whatNone, 1, 0), event{kind: eventAck, at: 1}},
-		"refused":      {patched(wireEvent(whatNone, 1, 13), connectorAck, 9), event{kind: eventAck, at: 1, ack: ack{to: 9, errno: 13}}},
-		"fork":         {wireFork(7, 8, 42), event{kind: eventFork, pid: 8, at: 42}},
-		"thread":       {wireEvent(whatFork, 42, 7, 7, 9, 8), event{at: 42}},
-		"exec":         {exec, event{kind: eventExec, pid: 7, at: 42}},
-		"exec by a thread, which takes the process over": {wireEvent(whatExec, 42, 9, 7), event{kind: eventExec, pid: 7, at: 42}},
-		"exit":                    {wireExit(7, 42), event{kind: eventExit, pid: 7, at: 42}},
-		"a thread's exit":         {wireEvent(whatExit, 42, 9, 7), event{at: 42}},
-		"credentials":             {wireEvent(4, 42, 7, 7), event{at: 42}},
-		"another connector's":     {patched(exec, connectorIdx, 4), event{}},
-		"of another value":        {patched(exec, connectorVal, 2), event{}},
-		"netlink's own":           {patched(exec, msgType, 2), event{}},
-		"more data than we know":  {patched(append(exec[:len(exec):len(exec)], 0, 0, 0, 0), msgLength, uint32(len(exec)+4)), event{kind: eventExec, pid: 7, at: 42}},
-		"the shortest that there": {patched(exec[:minMessage], msgLength, minMessage), event{kind: eventExec, pid: 7, at: 42}},
+		"acknowledged": {wireEvent(whatNone, 1, 0), Event{Kind: acknowledged, At: 1}},
+		"refused":      {patched(wireEvent(whatNone, 1, 13), connectorAck, 9), Event{Kind: acknowledged, At: 1, ack: ack{to: 9, errno: 13}}},
+		"fork":         {wireFork(7, 8, 42), Event{Kind: Fork, PID: 8, At: 42}},
+		"thread":       {wireEvent(whatFork, 42, 7, 7, 9, 8), Event{At: 42}},
+		"exec":         {exec, Event{Kind: Exec, PID: 7, At: 42}},
+		"exec by a thread, which takes the process over": {wireEvent(whatExec, 42, 9, 7), Event{Kind: Exec, PID: 7, At: 42}},
+		"exit":                    {wireExit(7, 42), Event{Kind: Exit, PID: 7, At: 42}},
+		"a thread's exit":         {wireEvent(whatExit, 42, 9, 7), Event{At: 42}},
+		"credentials":             {wireEvent(4, 42, 7, 7), Event{At: 42}},
+		"another connector's":     {patched(exec, connectorIdx, 4), Event{}},
+		"of another value":        {patched(exec, connectorVal, 2), Event{}},
+		"netlink's own":           {patched(exec, msgType, 2), Event{}},
+		"more data than we know":  {patched(append(exec[:len(exec):len(exec)], 0, 0, 0, 0), msgLength, uint32(len(exec)+4)), Event{Kind: Exec, PID: 7, At: 42}},
+		"the shortest that there": {patched(exec[:minMessage], msgLength, minMessage), Event{Kind: Exec, PID: 7, At: 42}},
 	} {
-		got, rest, err := cutEvent(c.in)
+		got, rest, err := Cut(c.in)
 		if err != nil || len(rest) != 0 {
 			t.Errorf("%s: %v, %d bytes left", name, err, len(rest))
 		}
-		if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(event{}, ack{})); diff != "" {
+		if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(Event{}, ack{})); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", name, diff)
 		}
 	}
@@ -77,7 +77,7 @@ func TestCutEvent(t *testing.T) {
 		"no length":     patched(exec, msgLength, 0),
 		"a huge length": patched(exec, msgLength, 1<<32-1),
 	} {
-		if _, _, err := cutEvent(in); !errors.Is(err, errMessage) {
+		if _, _, err := Cut(in); !errors.Is(err, errMessage) {
 			t.Errorf("%s: %v, want %v", name, err, errMessage)
 		}
 	}
@@ -88,11 +88,11 @@ func TestCutEvents(t *testing.T) {
 	odd := patched(append(wireExec(1, 1), 0, 0, 0, 0), msgLength, 77)
 	var got []int32
 	for rest := append(append(odd, wireFork(1, 2, 2)...), wireExit(3, 3)...); len(rest) > 0; {
-		e, more, err := cutEvent(rest)
+		e, more, err := Cut(rest)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, rest = append(got, e.pid), more
+		got, rest = append(got, e.PID), more
 	}
 	if diff := cmp.Diff([]int32{1, 2, 3}, got); diff != "" {
 		t.Error(diff)
@@ -107,14 +107,14 @@ func FuzzCutEvent(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		for rest := in; len(rest) > 0; {
-			e, more, err := cutEvent(rest)
+			e, more, err := Cut(rest)
 			if err != nil {
 				return
 			}
 			if len(more) >= len(rest) {
 				t.Fatalf("%d bytes left of %d", len(more), len(rest))
 			}
-			if e.kind < eventFork && e.pid != 0 {
+			if e.Kind < Fork && e.PID != 0 {
 				t.Fatalf("event of no process: %+v", e)
 			}
 			rest = more

@@ -1,4 +1,4 @@
-package proctable
+package procevents
 
 import (
 	"unsafe"
@@ -6,15 +6,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mailSize is how many datagrams are received in one call.
-const mailSize = 64
+// Batch is how many datagrams are received in one call.
+const Batch = 64
 
 // mail is where datagrams are received, many in one call: recvmmsg(2).
 type mail struct {
-	headers [mailSize]mailHeader
-	vectors [mailSize]unix.Iovec
-	senders [mailSize]unix.RawSockaddrNetlink
-	buffers [mailSize][256]byte // a message is 76 bytes
+	headers [Batch]mailHeader
+	vectors [Batch]unix.Iovec
+	senders [Batch]unix.RawSockaddrNetlink
+	buffers [Batch][256]byte // a message is 76 bytes
 }
 
 // mailHeader is struct mmsghdr.

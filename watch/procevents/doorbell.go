@@ -1,4 +1,4 @@
-package proctable
+package procevents
 
 import (
 	"errors"
@@ -57,13 +57,13 @@ func newDoorbell(socket int) (_ *doorbell, err error) {
 // timerRang marks what the timer tells.
 const timerRang = 1
 
-// wait waits until something has arrived, stop was called, or d is over, which alone it is false for.
-func (b *doorbell) wait(d time.Duration) (rang bool, _ error) {
+// Wait waits until something has arrived, stop was called, or d is over, which alone it is false for.
+func (b *doorbell) Wait(d time.Duration) (rang bool, _ error) {
 	return b.await(d, unix.EPOLLIN)
 }
 
-// rest waits until stop was called or d is over, whatever arrives.
-func (b *doorbell) rest(d time.Duration) error {
+// Rest waits until stop was called or d is over, whatever arrives.
+func (b *doorbell) Rest(d time.Duration) error {
 	if d == 0 {
 		return nil
 	}
@@ -123,13 +123,13 @@ func (b *doorbell) listen(epoll uintptr) (rang, silent bool, errno syscall.Errno
 	return rang, n == 0, 0
 }
 
-// stop ends all waiting, now and later. It may be called from any goroutine before close returns.
-func (b *doorbell) stop() {
+// Stop ends all waiting, now and later. It may be called from any goroutine before close returns.
+func (b *doorbell) Stop() {
 	_ = b.epoll.SetReadDeadline(time.Unix(0, 1)) // newDoorbell has tried it
 }
 
-// close releases the descriptors, but not the socket.
-func (b *doorbell) close() {
+// Close releases the descriptors, but not the socket.
+func (b *doorbell) Close() {
 	b.epoll.Close()
 	unix.Close(b.timer)
 }

@@ -1,4 +1,4 @@
-package proctable
+package procevents
 
 import "encoding/binary"
 

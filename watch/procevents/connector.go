@@ -1,4 +1,4 @@
-package proctable
+package procevents
 
 import (
 	"errors"
@@ -10,17 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// connector is a subscription to the process events of the kernel (CN_PROC,
+// A Connector is a subscription to the process events of the kernel (CN_PROC,
 // drivers/connector/cn_proc.c). One goroutine waits for them and reads them.
-type connector struct {
+type Connector struct {
 	*doorbell
 	fd   int
 	mail mail
 }
 
-// receiveBuffer holds 8 MiB of events that were not read yet: some ten thousand, for the kernel
+// ReceiveBuffer holds 8 MiB of events that were not read yet: some ten thousand, for the kernel
 // reckons a kilobyte of its memory for each.
-const receiveBuffer = 8 << 20
+const ReceiveBuffer = 8 << 20
 
 // ackWait is how long the kernel may take to acknowledge that we listen. It answers within the call.
 const ackWait = time.Second
@@ -28,10 +28,10 @@ const ackWait = time.Second
 // errNoAck says that the kernel took the request to listen and did not answer.
 var errNoAck = errors.New("the kernel does not acknowledge listening")
 
-// subscribe listens to process events. The acknowledgement alone proves that they come: in a pid or
+// Subscribe listens to process events. The acknowledgement alone proves that they come: in a pid or
 // user namespace of one's own the request is dropped without a word, and a kernel without
 // CONFIG_PROC_EVENTS has nobody to read it. As the message may get lost it is asked for once more.
-func subscribe(buffer int) (*connector, error) {
+func Subscribe(buffer int) (*Connector, error) {
 	c, err := listen(buffer)
 	if errors.Is(err, errNoAck) {
 		c, err = listen(buffer)
@@ -40,7 +40,7 @@ func subscribe(buffer int) (*connector, error) {
 }
 
 // listen opens a connector whose receive buffer holds that many bytes.
-func listen(buffer int) (*connector, error) {
+func listen(buffer int) (*Connector, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.NETLINK_CONNECTOR)
 	if err != nil {
 		return nil, fmt.Errorf("no netlink connector: %w", err)
@@ -50,7 +50,7 @@ func listen(buffer int) (*connector, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	c := &connector{doorbell: bell, fd: fd}
+	c := &Connector{doorbell: bell, fd: fd}
 	if err := c.listen(buffer); err != nil {
 		c.release()
 		return nil, err
@@ -58,7 +58,7 @@ func listen(buffer int) (*connector, error) {
 	return c, nil
 }
 
-func (c *connector) listen(buffer int) error {
+func (c *Connector) listen(buffer int) error {
 	// Beyond net.core.rmem_max for who may administer the network.
 	if unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
 		if err := unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer); err != nil {
@@ -71,7 +71,11 @@ func (c *connector) listen(buffer int) error {
 	if err := c.request(); err != nil {
 		return err
 	}
-	program := filter()
+	return c.SetFilter(filter())
+}
+
+// SetFilter has the kernel pass on what program, a classic BPF program, lets through.
+func (c *Connector) SetFilter(program []unix.SockFilter) error {
 	if err := unix.SetsockoptSockFprog(c.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{
 		Len:    uint16(len(program)),
 		Filter: &program[0],
@@ -83,9 +87,9 @@ func (c *connector) listen(buffer int) error {
 
 // request asks for events and waits for the acknowledgement. Events that come before it are passed
 // over: whoever subscribes takes a census afterwards.
-func (c *connector) request() error {
+func (c *Connector) request() error {
 	number := rand.Uint32()
-	asked := monotonic()
+	asked := Monotonic()
 	err := unix.Sendto(c.fd, message(opListen, number), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	if errors.Is(err, unix.ECONNREFUSED) {
 		return fmt.Errorf("no process connector in this network namespace: %w", err)
@@ -99,36 +103,36 @@ func (c *connector) request() error {
 		return err
 	case answer.ack.errno != 0:
 		return fmt.Errorf("the kernel refuses process events: %w", unix.Errno(answer.ack.errno))
-	case answer.at < asked || answer.at > monotonic():
+	case answer.At < asked || answer.At > Monotonic():
 		return errors.New("process events bear the time of another clock than ours, as in a time namespace")
 	}
 	return nil
 }
 
 // answer is the acknowledgement of request number, errNoAck when none comes in time.
-func (c *connector) answer(number uint32, deadline time.Time) (event, error) {
+func (c *Connector) answer(number uint32, deadline time.Time) (Event, error) {
 	for {
-		n, errno := c.receive()
+		n, errno := c.Receive()
 		switch errno {
 		case 0, unix.ENOBUFS: // of what was lost it may be no part
 		case unix.EAGAIN:
 			left := time.Until(deadline)
 			if left <= 0 {
-				return event{}, errNoAck
+				return Event{}, errNoAck
 			}
-			if _, err := c.wait(left); err != nil {
-				return event{}, err
+			if _, err := c.Wait(left); err != nil {
+				return Event{}, err
 			}
 		default:
-			return event{}, fmt.Errorf("cannot read process events: %w", errno)
+			return Event{}, fmt.Errorf("cannot read process events: %w", errno)
 		}
 		for i := range n {
 			for datagram := c.mail.datagram(i); len(datagram) > 0; {
-				e, rest, err := cutEvent(datagram)
+				e, rest, err := Cut(datagram)
 				if err != nil {
 					break
 				}
-				if datagram = rest; e.kind == eventAck && e.ack.to == number+1 {
+				if datagram = rest; e.Kind == acknowledged && e.ack.to == number+1 {
 					return e, nil
 				}
 			}
@@ -136,11 +140,11 @@ func (c *connector) answer(number uint32, deadline time.Time) (event, error) {
 	}
 }
 
-// receive takes the next datagrams into c.mail and returns how many there are. EAGAIN: there is none.
+// Receive takes the next datagrams and returns how many there are. EAGAIN: there is none.
 // ENOBUFS: some were lost.
-func (c *connector) receive() (n int, _ unix.Errno) {
+func (c *Connector) Receive() (n int, _ unix.Errno) {
 	c.mail.prepare()
-	got, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&c.mail.headers)), mailSize,
+	got, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&c.mail.headers)), Batch,
 		unix.MSG_DONTWAIT, 0, 0)
 	if errno == unix.EINTR {
 		return 0, 0
@@ -148,24 +152,45 @@ func (c *connector) receive() (n int, _ unix.Errno) {
 	return int(got), errno
 }
 
-// drop takes everything that has arrived and throws it away.
-func (c *connector) drop() {
+// Drop takes everything that has arrived and throws it away.
+func (c *Connector) Drop() {
 	for {
-		if _, errno := c.receive(); errno == unix.EAGAIN {
+		if _, errno := c.Receive(); errno == unix.EAGAIN {
 			return
 		}
 	}
 }
 
-// close ends the subscription. The kernel is told: before Linux 6.6 it goes on making events for
+// Close ends the subscription. The kernel is told: before Linux 6.6 it goes on making events for
 // every process for as long as it runs, if the last listener ends without a word.
-func (c *connector) close() {
+func (c *Connector) Close() {
 	// Nobody waits for an answer, and nothing can be done when the request is lost.
 	_ = unix.Sendto(c.fd, message(opIgnore, 0), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	c.release()
 }
 
-func (c *connector) release() {
-	c.doorbell.close()
+// Of returns a Connector that reads from socket, which it owns from then on, what somebody writes there who plays
+// the kernel. Wait, Rest and Stop are to be called only where it is awaited.
+func Of(socket int, awaited bool) (*Connector, error) {
+	c := &Connector{fd: socket}
+	if !awaited {
+		return c, nil
+	}
+	bell, err := newDoorbell(socket)
+	if err != nil {
+		return nil, err
+	}
+	c.doorbell = bell
+	return c, unix.SetNonblock(socket, true)
+}
+
+// Datagram returns the i-th datagram that was received, until the next Receive. It is empty where it is not the
+// kernel's own, and malformed where it was cut off.
+func (c *Connector) Datagram(i int) []byte { return c.mail.datagram(i) }
+
+func (c *Connector) release() {
+	if c.doorbell != nil {
+		c.doorbell.Close()
+	}
 	unix.Close(c.fd)
 }

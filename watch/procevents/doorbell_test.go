@@ -1,4 +1,4 @@
-package proctable
+package procevents
 
 import (
 	"testing"
@@ -23,12 +23,12 @@ func TestDoorbell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.close()
+	defer b.Close()
 	const long = time.Minute
 	wait := func(what string, d time.Duration, want bool) {
 		t.Helper()
 		began := time.Now()
-		rang, err := b.wait(d)
+		rang, err := b.Wait(d)
 		if err != nil || rang != want {
 			t.Fatalf("%s: %v, %v", what, rang, err)
 		}
@@ -40,7 +40,7 @@ func TestDoorbell(t *testing.T) {
 		t.Helper()
 		began := time.Now()
 		const d = 20 * time.Millisecond
-		if err := b.rest(d); err != nil {
+		if err := b.Rest(d); err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
 		if took := time.Since(began); took < d {
@@ -71,7 +71,7 @@ func TestDoorbell(t *testing.T) {
 	wait("all read", 10*time.Millisecond, false)
 	go arrive()
 	wait("it comes later", long, true)
-	if err := b.rest(0); err != nil {
+	if err := b.Rest(0); err != nil {
 		t.Error(err)
 	}
 
@@ -82,12 +82,12 @@ func TestDoorbell(t *testing.T) {
 	}
 	go func() {
 		defer close(stopped)
-		b.stop()
+		b.Stop()
 	}()
 	wait("stopped meanwhile", long, true)
 	<-stopped
 	wait("stopped before", long, true)
-	if err := b.rest(long); err != nil {
+	if err := b.Rest(long); err != nil {
 		t.Error(err)
 	}
 }
