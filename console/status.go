@@ -65,7 +65,7 @@ func (s Screen) target(b *strings.Builder, t *api.TargetStatus, events []api.Eve
 		return
 	}
 	s.row(b, "limits", "%d on a copy, moves on at %d; most so far %d", t.Threshold, t.Mark, t.PeakCopyProcesses)
-	s.row(b, "promise", "%s", promise(t))
+	s.row(b, "promise", "%s", Promise(t))
 	s.row(b, "room", "%s", room(t))
 	s.row(b, "starts", "%s", starts(t))
 	s.row(b, "rotations", "%s", rotations(t))
@@ -134,8 +134,8 @@ func room(t *api.TargetStatus) string {
 	return text
 }
 
-// promise says what the threshold is worth just now.
-func promise(t *api.TargetStatus) string {
+// Promise says what the threshold is worth just now.
+func Promise(t *api.TargetStatus) string {
 	if !t.ThresholdPromised {
 		return "no threshold is promised: " + t.ThresholdReason
 	}

@@ -29,7 +29,8 @@ func target(name string, n, full int) api.TargetStatus {
 	t := api.TargetStatus{
 		Name: name, Path: "/usr/lib/cyrus/bin/" + name, Publish: "symlink", State: api.Steady,
 		Current: fmt.Sprintf("%s_%03d", name, full+1), Threshold: 200, Mark: 180, MaxCopies: 240,
-		Rotations: full, PeakCopyProcesses: 181, ExecRate: 12.54,
+		Rotations: full, PeakCopyProcesses: 181, ExecRate: 12.54, EventLatencySeconds: 0.0042,
+		UnseenProcesses: 9, ThresholdPromised: true,
 	}
 	for i := range n {
 		load := 0
@@ -236,5 +237,9 @@ func TestColoursChangeNothingElse(t *testing.T) {
 	}
 	dim := ansi.NewStyle().Faint()
 	coloured.send(statusMsg{err: errGone, at: now})
-	coloured.shows(dim.Styled("threshold 200, mark 180, highest so far 181, room for " + fmt.Sprint(console.Below(&st.Targets[0])) + " more"))
+	coloured.shows(dim.Styled("threshold 200, mark 180, highest so far 181, room for " + fmt.Sprint(console.Below(&st.Targets[0])) + " more, 4.2 ms late"))
+	coloured.shows(dim.Styled("no copy passes the threshold if no more than 9 start before relinkd acts"))
+	st.Targets[0].ThresholdPromised, st.Targets[0].ThresholdReason = false, "no copy has room"
+	coloured.send(statusMsg{status: st, at: now})
+	coloured.shows("no threshold is promised: no copy has room")
 }

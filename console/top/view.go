@@ -101,7 +101,14 @@ func (m Model) facts() []string {
 		lines = append(lines, m.fold(strings.Split("processes "+console.Processes(t), "; ")...)...)
 		lines = append(lines, m.fold(
 			fmt.Sprintf("threshold %d", t.Threshold), fmt.Sprintf("mark %d", t.Mark), fmt.Sprintf("highest so far %d", t.PeakCopyProcesses),
-			fmt.Sprintf("room for %d more", console.Below(t)))...)
+			fmt.Sprintf("room for %d more", console.Below(t)), fmt.Sprintf("%.1f ms late", 1000*t.EventLatencySeconds))...)
+		if t.State == api.Steady {
+			tone := console.Dim
+			if !t.ThresholdPromised {
+				tone = console.Busy
+			}
+			lines = append(lines, s.Paint(s.Cut(s.Clean(console.Promise(t)), s.Width), tone))
+		}
 	}
 	return append(lines, m.findings()...)
 }

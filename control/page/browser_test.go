@@ -128,6 +128,21 @@ func tellsWhatIsWrong(t *testing.T, b context.Context) {
 	} {
 		p.says("#findings", want)
 	}
+	full := func(edit func(*api.TargetStatus)) {
+		d.set(func(st *api.Status) {
+			*st = saturated()
+			st.Targets[0].UnseenProcesses = 9
+			edit(&st.Targets[0])
+		})
+	}
+	full(func(t *api.TargetStatus) {
+		t.MaxCopies, t.GrowthReason = 240, "no room but what is to stay free (keep_free)"
+	})
+	p.says("#findings", "imapd saturated: no copy has room below the mark, and no more can be made: no room but what is to stay free (keep_free) Make room for copies")
+	full(func(t *api.TargetStatus) { t.ThresholdReason = "events are lost" })
+	p.says("#targets", "Threshold promised no events are lost")
+	full(func(t *api.TargetStatus) { t.ThresholdPromised = true })
+	p.says("#targets", "Threshold promised yes if no more than 9 start unseen")
 	for state, want := range map[api.State]string{
 		api.Starting: "Work is under way", api.Settling: "Work is under way", api.Cloning: "Work is under way", api.Steady: "All is well",
 		api.Bypassed: "One thing needs attention", api.Released: "Nothing is managed", api.Absent: "Nothing is managed", api.Degraded: "One thing needs attention",

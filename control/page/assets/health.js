@@ -60,10 +60,14 @@ function ofTarget(target) {
     });
   }
   if (target.saturated) {
+    const stuck = target.growth_reason && target.copies.length < target.max_copies;
     found.push({
       level: "warn", about, what: "saturated",
-      why: `no copy has room below the mark, and the pool has grown to max_copies (${count(target.max_copies)})`,
-      todo: "Raise `max_copies` or `threshold` in relinkd.toml, then run `relinkd reload`.",
+      why: `no copy has room below the mark, and ${
+        stuck ? `no more can be made: ${target.growth_reason}` : `the pool has grown to max_copies (${count(target.max_copies)})`}`,
+      todo: stuck
+        ? "Make room for copies, or raise `threshold` in relinkd.toml and run `relinkd reload`."
+        : "Raise `max_copies` or `threshold` in relinkd.toml, then run `relinkd reload`.",
     });
   }
   return found;

@@ -95,6 +95,8 @@ function totals(t) {
     ["Source", count(t.source_processes), "on the packaged file"],
     ["New", rate(t.exec_rate), "a second"],
     ["Seen after", duration(t.event_latency_seconds), "event latency"],
+    ["Threshold promised", t.threshold_promised ? "yes" : "no",
+      t.threshold_promised ? `if no more than ${count(t.unseen_processes)} start unseen` : t.threshold_reason],
     ["Rotations", count(t.rotations), reasons.join(", ") || "none yet"],
     ["Highest so far", count(t.peak_copy_processes), "on one copy"],
     ["Generation", sha256 ? sha256.slice(0, 12) : "none", sha256 ? `${bytes(size)}, since\n${minute(new Date(since))}` : ""],
