@@ -241,6 +241,16 @@ func (l *Link) DropPrivate() error {
 // NAME.pristine.drifted, or with .2, .3 … after it. There is none then.
 func (l *Link) SetAsidePristine() (kept string, err error) { return l.setAside(l.PristineName()) }
 
+// PutBackPristine takes SetAsidePristine back, which has returned kept; what is the pristine since was cloned
+// from what is kept elsewhere.
+func (l *Link) PutBackPristine(kept string) error {
+	return l.private.Replace("restore: put back", kept, l.private, l.PristineName())
+}
+
+// DropPristine removes a pristine that was cloned a moment ago, for a restore that has failed since: what it
+// was cloned from is there.
+func (l *Link) DropPristine() error { return l.unlinkIfThere("restore: drop clone", l.PristineName()) }
+
 // setAside is SetAsidePristine for any name in the private directory.
 func (l *Link) setAside(name string) (kept string, err error) {
 	return l.firstFree(l.PristineName()+suffixDrifted, func(kept string) error {

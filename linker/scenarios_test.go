@@ -407,6 +407,22 @@ func others() []scenario {
 			}
 			return err
 		}, rest: isOurs},
+		{name: "set the pristine aside and put it back", setup: func(s *site) { s.published() }, act: func(_ *site, l *Link) error {
+			kept, err := l.SetAsidePristine()
+			if err != nil {
+				return err
+			}
+			if err := l.DropPristine(); err != nil { // there is none
+				return err
+			}
+			return l.PutBackPristine(kept)
+		}, finish: func(s *site, _ *Link) error {
+			err := os.Rename(s.private(suffixPristine+suffixDrifted), s.private(suffixPristine))
+			if errors.Is(err, os.ErrNotExist) {
+				return nil
+			}
+			return err
+		}, rest: isOurs},
 		{name: "prepare", setup: func(s *site) {
 			must(s.t, os.RemoveAll(s.dir+"/"+PrivateDir))
 		}, act: func(_ *site, l *Link) error { return l.MakePrivate() }},

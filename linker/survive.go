@@ -373,10 +373,17 @@ func (l *Link) isLast(name string) (bool, error) {
 // makePristine makes name in the private directory, which is newer than it, the pristine, and keeps that
 // as the previous one, and the previous one as an earlier generation. It does not make that durable.
 func (l *Link) makePristine(name string) error {
-	if err := l.KeepPrevious(); err != nil {
+	_, err := l.private.Lstat(l.PristineName())
+	if fsys.NotExist(err) { // a crash came in between: the previous one is what the pristine was a moment ago
+		return l.private.Move("publish: keep pristine", name, l.private, l.PristineName())
+	}
+	if err == nil {
+		err = l.KeepPrevious()
+	}
+	if err != nil {
 		return err
 	}
-	err := l.private.Replace("publish: keep previous", l.PristineName(), l.private, l.PreviousName())
+	err = l.private.Replace("publish: keep previous", l.PristineName(), l.private, l.PreviousName())
 	if err != nil && !fsys.NotExist(err) {
 		return err
 	}

@@ -29,6 +29,7 @@ type Manifest struct {
 	Size     int64             `json:"size"`              // of the source, bytes
 	Since    time.Time         `json:"since"`             // when the generation was published
 	Pristine fsys.Info         `json:"pristine"`          // the file of which SHA256 is the hash
+	Previous fsys.ID           `json:"previous,omitzero"` // the pristine before it, which an upgrade that is taken back brings again
 	Link     fsys.ID           `json:"link"`              // what relinkd last put at Path
 	Backup   fsys.Info         `json:"backup,omitzero"`   // dpkg's backup of what stood at Path, by which it may take the upgrade back
 	Wanted   int               `json:"wanted,omitempty"`  // how many copies the configuration asked for
@@ -66,6 +67,7 @@ func (m *Manifest) Renumber(device uint64) {
 		}
 	}
 	renumber(&m.Pristine.ID)
+	renumber(&m.Previous)
 	renumber(&m.Link)
 	renumber(&m.Backup.ID)
 	for _, infos := range []map[int]fsys.Info{m.Copies, m.Staged} {

@@ -143,6 +143,7 @@ func (t *target) unwind(o observation) error {
 		return err
 	}
 	t.link.SetPut(o.view.Path.Info.ID)
+	t.reload() // the source in force is another one
 	t.did(api.Event{Kind: api.EventUpgrade, Reason: "taken back"}, "the package manager took its upgrade back: the source before it is in force again")
 	return nil
 }

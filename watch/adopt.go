@@ -142,6 +142,11 @@ func (t *target) notAdopted(j *job, err error) {
 	if t.link != nil && t.link.Private() != nil {
 		err = errors.Join(err, t.link.DropAdopted())
 	}
+	if t.link != nil && t.link.Private() != nil && t.src != nil {
+		if info, lerr := t.link.Private().Lstat(t.link.PristineName()); lerr == nil && info.ID != t.src.Info().ID {
+			t.reload() // what is in force is the pristine, whatever has become of the copies
+		}
+	}
 	t.unwait(j.asked)
 	j.asked.done <- fmt.Errorf("%w: cannot adopt %s, what was in force stays: %s", api.ErrRefused, j.file, advise(err))
 	t.retry.reset()

@@ -163,11 +163,41 @@ func (t *target) lacking(f *os.File) error {
 // errLacking is a source that lacks what is likely to be set soon.
 var errLacking = errors.New("not complete yet")
 
+const (
+	// configureMax is for how long a file at path that dpkg has yet to configure is left there. apt unpacks many
+	// packages before it configures the first one; until then all processes execute that one file.
+	configureMax = 10 * time.Minute
+	// configureGlance is how often dpkg is asked meanwhile.
+	configureGlance = 200 * time.Millisecond
+)
+
+// awaitConfigured has a complete file at path wait, for configureMax at most, where dpkg is about to run a script that
+// sets its attributes, and our symbolic link would be in the way.
+func (t *target) awaitConfigured(o *observation, now time.Time) {
+	if t.cfg.Publish != config.PublishSymlink || !t.active {
+		return
+	}
+	why := t.install.Unconfigured()
+	if why == "" {
+		return
+	}
+	if id := o.view.Path.Info.ID; t.unconfigured.id != id {
+		t.unconfigured = unwhole{id: id, since: now}
+		t.warn(repair("not configured", ""), "%s is not linked to copies yet: %s, which would refuse a link; until then all processes execute the one file, for %v at most", t.cfg.Path, why, configureMax)
+	}
+	if now.Sub(t.unconfigured.since) < configureMax {
+		o.unwhole, o.wait = fmt.Errorf("%w: %s, which would refuse a link at %s", errLacking, why, t.cfg.Path), configureGlance
+	}
+}
+
 // awaitAttributes has a complete file at path wait, for settle.max at most, for what it lacks.
 func (t *target) awaitAttributes(o *observation, f *os.File, now time.Time) {
 	id := o.view.Path.Info.ID
-	if t.src == nil || id == t.src.Info().ID {
+	if t.src != nil && id == t.src.Info().ID {
 		return // the very file: somebody has changed it
+	}
+	if t.awaitConfigured(o, now); o.unwhole != nil || t.src == nil {
+		return
 	}
 	err := t.lacking(f)
 	if err == nil {

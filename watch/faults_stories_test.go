@@ -10,6 +10,7 @@ import (
 	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
+	"relinkd/internal/standin"
 	"relinkd/pool"
 )
 
@@ -237,6 +238,16 @@ func leaveStories() []story {
 				both(s, sc)
 				sc.Races = []race{{"restore: exchange", 1, "fail", ""}}
 			}},
+		{name: "restore without a pristine or a daemon fails", publish: waysOurs, setup: func(s *site) { must(s.t, os.Remove(s.pristine())) },
+			script: func(s *site, sc *scenery) {
+				sc.Verbs, sc.Offline = []verb{{"restore", ""}}, true
+				sc.Races = []race{{"restore: exchange", 1, "fail", ""}}
+			}},
+		{name: "restore where the pristine was written to fails", publish: waysOurs, setup: func(s *site) { command(s.t, "cp", s.file("x"), s.pristine()) },
+			script: func(s *site, sc *scenery) {
+				sc.Verbs, sc.Offline = []verb{{"restore", ""}}, true
+				sc.Races = []race{{"restore: exchange", 1, "fail", ""}}
+			}},
 		{name: "restore where a newer file is hidden", publish: waysOurs, absent: true, setup: func(s *site) {
 			must(s.t, os.Remove(s.path))
 			must(s.t, writeStandin(s.private(name+".publish"), "2"))
@@ -323,9 +334,11 @@ func pathStories() []story {
 			must(r.t, errors.Join(err, f.Close()))
 		}},
 		{name: "upgrade by cp onto our launcher", publish: onlyA(config.PublishLauncher), absent: true, world: func(r *rehearsal) {
-			file := r.file("2")
+			f, err := openWhenIdle(r.path, os.O_WRONLY|os.O_TRUNC)
+			must(r.t, err)
 			must(r.t, os.WriteFile(r.note(newestName), []byte("2"), 0o600))
-			command(r.t, "cp", file, r.path)
+			_, err = f.Write(standin.ELF("2"))
+			must(r.t, errors.Join(err, f.Close()))
 		}},
 		{name: "put back", publish: waysOurs, absent: true, world: removesPath},
 		{name: "reclaim", publish: waysOurs, world: func(r *rehearsal) { r.linkTo(2) }},

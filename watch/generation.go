@@ -68,6 +68,12 @@ func (t *target) haveSource(j *job, src *pool.Source, err error) (done bool, _ e
 		src.Close()
 		return true, err
 	}
+	if j.origin == fromPristine && t.isReplaced(src) {
+		src.Close()
+		t.spoiled = true
+		t.wake()
+		return true, nil
+	}
 	var numbers []int
 	err = t.ownPool()
 	if err == nil {
@@ -83,6 +89,13 @@ func (t *target) haveSource(j *job, src *pool.Source, err error) (done bool, _ e
 	}
 	t.clone(j, src, numbers)
 	return false, nil
+}
+
+// isReplaced reports whether somebody has put another program in the pristine's place, although copies of the
+// one in force stand: they may be the last of it. Whoever of relinkd itself has changed the pristine, as Unwind
+// does, has had it read again.
+func (t *target) isReplaced(pristine *pool.Source) bool {
+	return t.src != nil && pristine.SHA256() != t.src.SHA256() && t.spare() != 0
 }
 
 // missing is the numbers of the copies that must be made from src. Files in their places that are not ours are
@@ -260,15 +273,83 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 	for _, n := range j.mends { // not those that something happened to meanwhile
 		delete(t.suspect, n)
 	}
+	if err := t.decided(func() error { return t.putInForce(j, src) }); err != nil {
+		if t.src != src {
+			src.Close()
+		}
+		return err
+	}
+	t.prune()
+	if t.link.NoExchange() && !t.exchange {
+		t.exchange = true
+		t.notice = "this file system cannot exchange two names in one step: a file put at path in the very instant of a change could be lost"
+		t.warn(api.Event{Kind: api.EventState, Reason: "no exchange"}, "%s: %s", t.dirPath(), t.notice)
+	}
+	if fresh || t.since.IsZero() {
+		t.since = time.Now()
+	}
+	if fresh {
+		t.measures.Upgrade.Observe(time.Since(j.began))
+	}
+	t.remake = false
+	if j.origin == fromPath || j.origin == fromAdopted {
+		t.spoiled = false // the pristine is another one now
+	}
+	t.lastCheck = time.Now()
+	e := repair("copies made again", "")
+	if fresh {
+		e = api.Event{Kind: api.EventUpgrade, To: api.ShortHash(src.SHA256())}
+		if before != nil {
+			e.From = api.ShortHash(before.SHA256())
+		}
+	}
+	e.Seconds = time.Since(j.began).Seconds()
+	t.did(e, "%s leads to %d copies of generation %.12s, made in %s", t.leads(), t.wanted, src.SHA256(), time.Since(j.began).Round(time.Millisecond))
+	return t.save()
+}
+
+// decided has publish put a source in force. Just ahead of that the release of a target that is on trial ends
+// durably, so that a crash is not followed by a target that is published and released; it comes back if nothing
+// was published.
+func (t *target) decided(publish func() error) error {
+	trial := t.onTrial
+	if err := t.confirm(); err != nil {
+		return err
+	}
+	err := publish()
+	if !trial {
+		return err
+	}
+	if err != nil && !t.isPublished() {
+		t.onTrial = true
+		return errors.Join(err, t.setReleased(true))
+	}
+	for _, w := range t.waiters {
+		w.inForce = true
+	}
+	return err
+}
+
+// isPublished reports whether what services execute leads to copies.
+func (t *target) isPublished() bool {
+	if t.cfg.Publish == config.PublishNone {
+		return t.current > 0
+	}
+	at, err := t.link.Look()
+	return err != nil || at.Kind == linker.Ours
+}
+
+// putInForce is the changing part of inForce.
+func (t *target) putInForce(j *job, src *pool.Source) error {
+	before := t.src
+	fresh := before == nil || before.SHA256() != src.SHA256()
 	// 5. The private link leads to a copy of the new generation before path leads to it.
 	if fresh || t.remake || t.current == 0 || !t.isOwned(t.current) {
 		first := t.firstOf(src)
 		if first == 0 {
-			src.Close()
 			return errPassed
 		}
 		if err := t.point(first); err != nil {
-			src.Close()
 			return err
 		}
 	}
@@ -295,33 +376,7 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 	case j.origin == fromLinked:
 		err = t.link.Reclaim(j.path)
 	}
-	if err != nil {
-		return err
-	}
-	t.prune()
-	if t.link.NoExchange() && !t.exchange {
-		t.exchange = true
-		t.notice = "this file system cannot exchange two names in one step: a file put at path in the very instant of a change could be lost"
-		t.warn(api.Event{Kind: api.EventState, Reason: "no exchange"}, "%s: %s", t.dirPath(), t.notice)
-	}
-	if fresh || t.since.IsZero() {
-		t.since = time.Now()
-	}
-	if fresh {
-		t.measures.Upgrade.Observe(time.Since(j.began))
-	}
-	t.remake = false
-	t.lastCheck = time.Now()
-	e := repair("copies made again", "")
-	if fresh {
-		e = api.Event{Kind: api.EventUpgrade, To: api.ShortHash(src.SHA256())}
-		if before != nil {
-			e.From = api.ShortHash(before.SHA256())
-		}
-	}
-	e.Seconds = time.Since(j.began).Seconds()
-	t.did(e, "%s leads to %d copies of generation %.12s, made in %s", t.leads(), t.wanted, src.SHA256(), time.Since(j.began).Round(time.Millisecond))
-	return t.save()
+	return err
 }
 
 // leads names what processes execute.

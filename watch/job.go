@@ -95,7 +95,7 @@ func (t *target) endJob(j *job, err error) {
 
 // leaveNoTrace removes the private directory again where nothing could be put into it.
 func (t *target) leaveNoTrace() {
-	if t.src != nil || t.link == nil {
+	if t.src != nil || t.link == nil || t.pool != nil && len(t.pool.Owned()) > 0 {
 		return
 	}
 	if err := t.link.DropPrivate(); err != nil {

@@ -46,7 +46,7 @@ func (t *target) load() error {
 		if err != nil {
 			return err
 		}
-		if s.name == t.link.PristineName() && t.wasWritten(src, m) {
+		if s.name == t.link.PristineName() && t.wasWritten(src, m, view) {
 			t.spoiled = true
 			src.Close()
 			continue
@@ -139,10 +139,12 @@ func (t *target) source(dir *fsys.Dir, name string, m *pool.Manifest) (*pool.Sou
 	return src, err
 }
 
-// wasWritten reports whether the pristine is the file that the manifest names, with another content
-// than the copies that stand just as the manifest says.
-func (t *target) wasWritten(pristine *pool.Source, m *pool.Manifest) bool {
-	return pristine.Info().ID == m.Pristine.ID && pristine.SHA256() != m.SHA256 && t.knownCopy(m) != 0
+// wasWritten reports whether the pristine has another content than the copies that stand just as the manifest
+// says: it was written to, or another file was put in its place. Where an upgrade was made, or taken back, the
+// previous one and it have changed places.
+func (t *target) wasWritten(pristine *pool.Source, m *pool.Manifest, v linker.View) bool {
+	swapped := v.Previous.Info.ID == m.Pristine.ID || !m.Previous.IsZero() && pristine.Info().ID == m.Previous
+	return m.SHA256 != "" && pristine.SHA256() != m.SHA256 && !swapped && t.knownCopy(m) != 0
 }
 
 func (t *target) sinceOf(m *pool.Manifest, src *pool.Source) {
@@ -277,6 +279,14 @@ func (t *target) save() error {
 		// A rename has changed the file's ctime since it was read.
 		if now, err := fsys.Fstat(t.src.File()); err == nil && now.SameContent(m.Pristine) {
 			m.Pristine = now
+		}
+	}
+	if private := t.link.Private(); private != nil {
+		// Ahead of the exchange the one before bears the pristine's name still.
+		for _, name := range []string{t.link.PreviousName(), t.link.PristineName()} {
+			if info, err := private.Lstat(name); err == nil && info.ID != m.Pristine.ID {
+				m.Previous = info.ID
+			}
 		}
 	}
 	for _, c := range t.pool.Owned() {

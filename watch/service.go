@@ -158,9 +158,15 @@ func (w *Watcher) settle(ctx context.Context, target string, begin func(*loop) (
 		}
 		return wait.report, nil
 	case <-ctx.Done():
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTime)
+		defer cancel()
+		_ = l.do(late, l.gone, func() { l.abandon(wait) }) // a loop that is gone does nothing any more
 		return nil, ctx.Err()
 	}
 }
+
+// abandonTime is how long who has given up waits for that to be known.
+const abandonTime = 10 * time.Second
 
 // Restore gives path back and makes the target released.
 func (w *Watcher) Restore(ctx context.Context, target string, force bool) (*api.Report, error) {

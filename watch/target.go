@@ -60,6 +60,7 @@ type target struct {
 	wanted  int          // numbers 1 to wanted make up the pool
 
 	released     bool
+	onTrial      bool // an operator wants it managed, and that is not sure to be possible: NAME.released stands still
 	spoiled      bool // somebody has written to the pristine
 	takeOver     bool // the operator asked to manage a hand-made pool
 	remake       bool // the operator asked for all copies anew
@@ -90,6 +91,7 @@ type target struct {
 	unwhole      unwhole
 	lacks        unwhole // a new source without the capability of the one before
 	lacksTold    bool
+	unconfigured unwhole // a file at path of which dpkg has yet to run the script
 	attributes   attributes
 	sources      []fsys.ID             // the executables behind the copies
 	stale        map[fsys.ID]time.Time // replaced executables that processes may still run, and since when
@@ -125,7 +127,8 @@ type waiter struct {
 	report *api.Report
 	done   chan error
 
-	inForce bool // what was asked for is done, though the target may be degraded for another reason
+	inForce bool   // what was asked for is done, though the target may be degraded for another reason
+	undo    func() // takes back what was asked for, when it is refused or nobody waits for it any more; may be nil
 }
 
 func newTarget(w *Watcher, cfg config.Target) *target {
@@ -371,16 +374,37 @@ func (t *target) answer() {
 	var err error
 	if t.status == api.Degraded {
 		err = fmt.Errorf("%w: %s: %s", api.ErrRefused, t.cfg.Path, t.reason)
+	} else if err = t.confirm(); err != nil {
+		err = fmt.Errorf("cannot end the release of %s: %s", t.name, advise(err))
 	}
-	for _, w := range t.waiters {
+	waiters := t.waiters
+	t.waiters = nil
+	for _, w := range waiters {
 		if err != nil && w.inForce {
 			w.report.Warnings = append(w.report.Warnings, t.reason)
 			w.done <- nil
 			continue
 		}
+		if err != nil && w.undo != nil {
+			w.undo()
+		}
 		w.done <- err
 	}
-	t.waiters = nil
+	if err != nil {
+		t.show()
+	}
+}
+
+// abandon is for a waiter that nobody waits for any more: what it asked for and is not done is taken back.
+func (t *target) abandon(w *waiter) {
+	if !slices.Contains(t.waiters, w) {
+		return // it was answered
+	}
+	t.unwait(w)
+	if w.undo != nil && !slices.ContainsFunc(t.waiters, func(x *waiter) bool { return x.undo != nil }) {
+		w.undo()
+		t.wake()
+	}
 }
 
 // wait adds a waiter that collects what is done from now on.

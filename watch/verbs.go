@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -19,18 +20,73 @@ import (
 // The verbs of one target. Each runs on the loop; those that return a waiter are done when the target
 // has settled.
 
-// manage ends a release and lets Ensure take the target over, a hand-made pool too.
+// manage ends a release and lets Ensure take the target over, a hand-made pool too. Until that is sure to be
+// possible the target is on trial: the operator's word that released it stands on the disk, and holds again if
+// managing is refused, given up by who asked, or ended with the daemon.
 func (t *target) manage() (*waiter, error) {
-	if err := t.setReleased(false); err != nil {
-		return nil, err
+	w := t.wait()
+	if t.released {
+		bare := lacks(filepath.Join(t.dirPath(), linker.PrivateDir))
+		w.undo = func() { t.unmanage(bare) }
+		t.onTrial = true
+	} else if t.onTrial {
+		w.undo = func() { t.unmanage(false) }
+	} else if !t.takeOver {
+		w.undo = func() { t.takeOver = false }
 	}
 	t.released, t.takeOver, t.active = false, true, true
 	t.happened(zerolog.InfoLevel, api.Event{Kind: api.EventManage, Reason: "by an operator's word", Message: t.cfg.Path + " is to be managed"})
 	t.retry.reset()
 	t.status = api.Starting
-	w := t.wait()
 	t.wake()
 	return w, nil
+}
+
+// confirm ends a trial: what an operator has asked for is done, or is about to be.
+func (t *target) confirm() error {
+	if !t.onTrial {
+		return nil
+	}
+	if err := t.setReleased(false); err != nil {
+		return err
+	}
+	t.onTrial = false
+	return nil
+}
+
+// unmanage ends a trial with the target released, as it was, and removes the copies that were made meanwhile.
+// bare says that nothing of ours stood there before.
+func (t *target) unmanage(bare bool) {
+	t.takeOver = false
+	if !t.onTrial {
+		return
+	}
+	t.cancelWork()
+	t.onTrial, t.released = false, true
+	if err := t.dropMade(bare); err != nil {
+		t.wrong(zerolog.WarnLevel, advise(err), "what was made before managing was refused is left")
+	}
+	t.unload()
+	t.retry.reset()
+	t.becomeReleased()
+}
+
+// dropMade removes the copies, and what else of ours there is, of a target that was not published.
+func (t *target) dropMade(bare bool) error {
+	if t.link == nil || !bare {
+		return nil
+	}
+	at, err := t.link.Look()
+	if err != nil || at.Kind != linker.File || t.link.Private() == nil {
+		return err
+	}
+	if t.pool == nil {
+		return t.link.DropPrivate()
+	}
+	if _, err := t.dismantle(""); err != nil {
+		return err
+	}
+	return t.forgetManifest()
 }
 
 // restore puts path back as it was without relinkd, takes everything of ours away, and makes the
@@ -39,7 +95,7 @@ func (t *target) manage() (*waiter, error) {
 // the target managed as it was; one that nobody waits for any more is not carried out.
 func (t *target) restore(ctx context.Context, force bool) (*api.Report, error) {
 	r := &api.Report{Target: t.name}
-	was := t.released
+	was := t.released || t.onTrial
 	t.cancelWork()
 	err := t.undo(force, r, func() error {
 		if err := ctx.Err(); err != nil {
@@ -54,15 +110,20 @@ func (t *target) restore(ctx context.Context, force bool) (*api.Report, error) {
 	})
 	if err != nil {
 		if t.released && !was {
-			t.released = false
 			err = errors.Join(err, t.setReleased(false))
 		}
+		t.released = t.released && was && !t.onTrial
 		t.retry.reset()
 		t.wake()
 		return nil, fmt.Errorf("cannot restore %s: %w", t.cfg.Path, advised{err})
 	}
 	t.becomeReleased()
 	t.gaveBack(r, "by an operator's word")
+	t.onTrial = false
+	for _, w := range t.waiters {
+		w.done <- fmt.Errorf("%w: %s was restored meanwhile", api.ErrRefused, t.cfg.Path)
+	}
+	t.waiters = nil
 	return r, nil
 }
 
@@ -326,20 +387,14 @@ func (t *target) prepareRestore(r *api.Report) (made madePristine, err error) {
 	}
 	defer src.Close()
 	kept, err := t.link.SetAsidePristine()
-	switch {
+	switch drop := made.undo; {
 	case err == nil:
+		made.undo = func() error { return errors.Join(t.link.PutBackPristine(kept), drop()) }
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%s was changed by somebody: it is kept as %s", t.link.PristineName(), t.link.Private().Join(kept)))
 	case !fsys.NotExist(err):
 		return made, err
 	default:
-		drop := made.undo
-		made.undo = func() error { // a clone made a moment ago: what it was made of is there
-			err := t.link.Private().Unlink("dismantle: unlink", t.link.PristineName())
-			if fsys.NotExist(err) {
-				err = nil
-			}
-			return errors.Join(err, drop())
-		}
+		made.undo = func() error { return errors.Join(t.link.DropPristine(), drop()) }
 	}
 	if err := pool.CloneAs(context.Background(), src, t.link.Private(), t.link.PristineName()); err != nil {
 		return made, err
@@ -453,6 +508,12 @@ func (t *target) reclone() (*waiter, error) {
 	t.retry.reset()
 	t.status = api.Cloning
 	w := t.wait()
+	w.undo = func() { // what stands is as good as before
+		t.cancelWork()
+		t.remake = false
+		t.retry.reset()
+		t.wake()
+	}
 	t.wake()
 	return w, nil
 }

@@ -286,7 +286,8 @@ func (w *walk) clean(t *testing.T) {
 func build(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "relinkd")
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", program, "relinkd/cmd/relinkd")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", program, "relinkd/cmd/relinkd")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

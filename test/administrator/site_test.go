@@ -92,7 +92,7 @@ func (s *site) pristine() string        { return s.private(name + ".pristine") }
 
 // log is what the daemon has said last.
 func (s *site) log() string {
-	content, _ := os.ReadFile(filepath.Join(s.own, "log"))
+	content, _ := os.ReadFile(s.logFile())
 	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
 	last := lines[max(0, len(lines)-25):]
 	for i, line := range lines { // what a crash begins with
@@ -117,6 +117,27 @@ func (s *site) log() string {
 	return b.String()
 }
 
+// refusedThread is what a daemon has said that has ended because the kernel would not start another thread for it:
+// under load a host may run out of them, by a limit of the user's (RLIMIT_NPROC), of the cgroup (pids.max) or by
+// pids. No program of many threads goes on from that, and the exit status, 2, is that of a crash. "" for any
+// other end. It empties the log, so that each is seen once.
+func (s *site) refusedThread() string {
+	if s.d.cmd.ProcessState.ExitCode() != 2 {
+		return ""
+	}
+	content, _ := os.ReadFile(s.logFile())
+	for line := range strings.Lines(string(content)) {
+		if strings.Contains(line, "failed to create new OS thread") || strings.Contains(line, "pthread_create failed: Resource temporarily unavailable") {
+			if os.Truncate(s.logFile(), 0) == nil {
+				return strings.TrimSpace(line)
+			}
+		}
+	}
+	return ""
+}
+
+func (s *site) logFile() string { return filepath.Join(s.own, "log") }
+
 // daemon is a process of relinkd run.
 type daemon struct {
 	cmd    *exec.Cmd
@@ -125,7 +146,7 @@ type daemon struct {
 
 // start starts the daemon, and does not wait for it.
 func (s *site) start() error {
-	out, err := os.OpenFile(filepath.Join(s.own, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	out, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

@@ -104,6 +104,17 @@ func (w *walk) holders(content []byte) map[string]fileID {
 	return found
 }
 
+// isShut reports whether this user is kept from looking at what stands there, as the owner of a directory of mode 0
+// is who is not root.
+func (w *walk) isShut() bool {
+	for _, dir := range []string{w.bin, w.privateDir()} {
+		if _, err := os.ReadDir(dir); errors.Is(err, fs.ErrPermission) {
+			return true
+		}
+	}
+	return false
+}
+
 // before begins a step, and after ends it: a program of which the step itself has destroyed the last file is
 // not looked for any more.
 func (w *walk) before() {
@@ -115,7 +126,7 @@ func (w *walk) before() {
 }
 
 func (w *walk) after(newest []byte) {
-	if newest == nil || !bytes.Equal(newest, w.newest) {
+	if newest == nil || !bytes.Equal(newest, w.newest) || w.isShut() {
 		return
 	}
 	for path, id := range w.names {
@@ -404,7 +415,7 @@ func (w *walk) good(content []byte) bool {
 
 // verdict is what is wrong now, and whether the daemon says that it is still at work on it.
 func (w *walk) verdict() (wrong string, underWay bool) {
-	if w.newest != nil && len(w.holders(w.newest)) == 0 {
+	if w.newest != nil && len(w.holders(w.newest)) == 0 && !w.isShut() {
 		return "the newest program, " + versionOf(w.newest) + ", is nowhere", false
 	}
 	if w.d == nil {
@@ -417,13 +428,15 @@ func (w *walk) verdict() (wrong string, underWay bool) {
 			if err := os.RemoveAll(w.state()); err != nil {
 				return err.Error(), false
 			}
+		} else if why := w.refusedThread(); why != "" {
+			w.tell("  (the host has refused the daemon a thread: %s)", why)
 		} else if w.d.cmd.ProcessState.ExitCode() != 75 {
 			return fmt.Sprintf("the daemon has ended: %v", w.d.cmd.ProcessState), false
 		}
 		if err := w.start(); err != nil { // as systemd does
 			return err.Error(), false
 		}
-		w.tell("  (the daemon has asked to be started anew)")
+		w.tell("  (the daemon is started anew)")
 	}
 	st, err := w.status()
 	if err != nil {
