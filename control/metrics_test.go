@@ -21,7 +21,7 @@ import (
 	measured "relinkd/api/histogram"
 )
 
-var update = flag.Bool("update", false, "write METRICS.md anew")
+var update = flag.Bool("update", false, "write docs/METRICS.md anew")
 
 // durations is a histogram of these, in milliseconds.
 func durations(ms ...int) measured.Histogram {
@@ -219,7 +219,7 @@ func TestRegistry(t *testing.T) {
 
 // METRICS.md tells of every metric, as the program does.
 func TestReference(t *testing.T) {
-	const file = "../METRICS.md"
+	const file = "../docs/METRICS.md"
 	got, err := os.ReadFile(file)
 	must(t, err)
 	const begin, end = "<!-- made by go test ./control -run TestReference -update -->\n", "<!-- end -->\n"

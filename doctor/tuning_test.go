@@ -17,7 +17,7 @@ import (
 // fenced are the blocks of a language in TUNING.md.
 func fenced(t *testing.T, language string) []string {
 	t.Helper()
-	text, err := os.ReadFile("../TUNING.md")
+	text, err := os.ReadFile("../docs/TUNING.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestTuningSettingsAreAllowed(t *testing.T) {
 
 // The metrics that it names are served.
 func TestTuningNamesMetrics(t *testing.T) {
-	text, err := os.ReadFile("../TUNING.md")
+	text, err := os.ReadFile("../docs/TUNING.md")
 	if err != nil {
 		t.Fatal(err)
 	}

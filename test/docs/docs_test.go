@@ -13,19 +13,15 @@ import (
 
 // tried is what tries the transcripts of each place, and in which documents.
 var tried = map[string][]string{
-	"debian": {"README.md", "METRICS.md"}, // test/packages, the scenario "documents"
-	"demo":   {"README.md"},               // demo, TestREADME
+	"debian": {"README.md", "docs/METRICS.md"}, // test/packages, the scenario "documents"
+	"demo":   {"README.md"},                    // demo, TestREADME
 	"repo":   {"README.md", "CONTRIBUTING.md"},
-	"":       {"TUNING.md"}, // doctor, TestTuning: quotations
+	"":       {"docs/TUNING.md"}, // doctor, TestTuning: quotations
 }
 
 // Each transcript of each document stands where a test tries it.
 func TestEveryTranscriptIsTried(t *testing.T) {
-	files, err := filepath.Glob("../../*.md")
-	if err != nil || len(files) < 5 {
-		t.Fatalf("documents %q, %v", files, err)
-	}
-	for _, file := range files {
+	for _, file := range documents(t) {
 		blocks, err := transcript.Read(file)
 		if err != nil {
 			t.Error(err)
@@ -37,7 +33,7 @@ func TestEveryTranscriptIsTried(t *testing.T) {
 			}
 			known := false
 			for _, document := range tried[b.Where] {
-				known = known || document == filepath.Base(file)
+				known = known || filepath.Join(root, document) == file
 			}
 			if !known {
 				t.Errorf("%s:%d: nothing tries a transcript of %q in this document", file, b.Steps[0].Line, b.Where)
@@ -48,6 +44,43 @@ func TestEveryTranscriptIsTried(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// root is the root of the repository.
+const root = "../.."
+
+// documents returns the documents for people.
+func documents(t *testing.T) []string {
+	t.Helper()
+	var files []string
+	for _, pattern := range []string{"*.md", "docs/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(found) < 3 {
+			t.Fatalf("documents %q, %v", found, err)
+		}
+		files = append(files, found...)
+	}
+	return files
+}
+
+// Each link of a document to a file of the repository leads to one.
+func TestLinks(t *testing.T) {
+	links := 0
+	for _, file := range documents(t) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^):#\s]+)[^):]*\)`).FindAllStringSubmatch(string(text), -1) {
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), link[1])); err != nil {
+				t.Errorf("%s: a link leads nowhere: %v", file, err)
+			}
+		}
+	}
+	if links < 10 {
+		t.Errorf("%d links: this test looks for the wrong things", links)
 	}
 }
 

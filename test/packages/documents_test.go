@@ -19,7 +19,7 @@ func (s *tale) documents(t *testing.T) {
 	m.without(t)
 	// METRICS.md is for who has installed it and manages a target.
 	m.must(t, "apt-get install -y -q /root/relinkd_"+older+".deb && relinkd manage imapd --yes </dev/null")
-	m.document(t, "METRICS.md")
+	m.document(t, "docs/METRICS.md")
 	alive(t, held)
 }
 

@@ -1,4 +1,4 @@
-// Command table compares FAULTS.md with what the tests have recorded (package faults):
+// Command table compares docs/FAULTS.md with what the tests have recorded (package faults):
 //
 //	go run ./internal/faults/table [-w] [-log LOG] RECORDS
 //
@@ -15,7 +15,7 @@ import (
 )
 
 // file is the table, at the top of the repository.
-const file = "FAULTS.md"
+const file = "docs/FAULTS.md"
 
 func main() {
 	write := flag.Bool("w", false, "write the table")
