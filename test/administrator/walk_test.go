@@ -36,6 +36,7 @@ type walk struct {
 	spoiled  bool     // the state directory is not as relinkd wants it, so that it may not start
 
 	names   map[string]fileID // of the newest program, before a step
+	shut    bool              // what kept the walk from seeing all of them
 	gone    map[string]bool   // the names among them that the step has taken away itself
 	written map[fileID]bool   // the files that it has written into
 }
@@ -78,41 +79,45 @@ func (w *walk) put(content []byte) {
 }
 
 // managed reports whether path is a name that relinkd looks after: that of the executable, of a copy or in the
-// private directory. What an administrator has put under other names is theirs to find.
+// private directory. What an administrator has put under other names is theirs to find, and a copy that is not
+// finished is no place where a program is kept.
 func (w *walk) managed(path string) bool {
+	if strings.HasSuffix(path, ".new") {
+		return false
+	}
 	return path == w.path || strings.HasPrefix(path, w.privateDir()+"/") || filepath.Dir(path) == w.bin && copyName.MatchString(filepath.Base(path))
 }
 
-// holders are the managed names of all files that hold content.
-func (w *walk) holders(content []byte) map[string]fileID {
-	found := map[string]fileID{}
+// holders are the managed names of all files that hold content. An ordinary user may be shut out of a place
+// where there are more.
+func (w *walk) holders(content []byte) (found map[string]fileID, shut bool) {
+	found = map[string]fileID{}
 	_ = filepath.WalkDir(w.bin, func(path string, d fs.DirEntry, err error) error {
+		shut = shut || errors.Is(err, fs.ErrPermission)
 		if err != nil || !d.Type().IsRegular() || !w.managed(path) {
 			return nil // a file that has just gone is looked for at its next place the next time
 		}
 		info, err := d.Info()
+		shut = shut || errors.Is(err, fs.ErrPermission)
 		if err != nil || info.Size() != int64(len(content)) {
 			return nil
 		}
-		if got, err := readFile(path); err == nil && bytes.Equal(got, content) {
+		got, err := readFile(path)
+		shut = shut || errors.Is(err, fs.ErrPermission)
+		if err == nil && bytes.Equal(got, content) {
 			if id, ok := idOf(path); ok {
 				found[path] = id
 			}
 		}
 		return nil
 	})
-	return found
+	return found, shut
 }
 
-// isShut reports whether this user is kept from looking at what stands there, as the owner of a directory of mode 0
-// is who is not root.
-func (w *walk) isShut() bool {
-	for _, dir := range []string{w.bin, w.privateDir()} {
-		if _, err := os.ReadDir(dir); errors.Is(err, fs.ErrPermission) {
-			return true
-		}
-	}
-	return false
+// isGone reports whether no file holds content any more.
+func (w *walk) isGone(content []byte) bool {
+	found, shut := w.holders(content)
+	return len(found) == 0 && !shut
 }
 
 // before begins a step, and after ends it: a program of which the step itself has destroyed the last file is
@@ -121,12 +126,12 @@ func (w *walk) before() {
 	w.gone, w.written = map[string]bool{}, map[fileID]bool{}
 	w.names = nil
 	if w.newest != nil {
-		w.names = w.holders(w.newest)
+		w.names, w.shut = w.holders(w.newest)
 	}
 }
 
 func (w *walk) after(newest []byte) {
-	if newest == nil || !bytes.Equal(newest, w.newest) || w.isShut() {
+	if newest == nil || !bytes.Equal(newest, w.newest) {
 		return
 	}
 	for path, id := range w.names {
@@ -134,12 +139,12 @@ func (w *walk) after(newest []byte) {
 			return
 		}
 	}
-	if len(w.holders(newest)) > 0 {
-		return // it has put the same there again
+	if found, _ := w.holders(newest); len(found) > 0 || w.shut && len(w.names) == 0 {
+		return // it has put the same there again, or nobody has seen it before
 	}
 	w.newest = nil
 	for _, content := range slices.Backward(w.history) {
-		if !bytes.Equal(content, newest) && len(w.holders(content)) > 0 {
+		if !bytes.Equal(content, newest) && !w.isGone(content) {
 			w.newest = content
 			break
 		}
@@ -415,7 +420,7 @@ func (w *walk) good(content []byte) bool {
 
 // verdict is what is wrong now, and whether the daemon says that it is still at work on it.
 func (w *walk) verdict() (wrong string, underWay bool) {
-	if w.newest != nil && len(w.holders(w.newest)) == 0 && !w.isShut() {
+	if w.newest != nil && w.isGone(w.newest) {
 		return "the newest program, " + versionOf(w.newest) + ", is nowhere", false
 	}
 	if w.d == nil {
@@ -425,7 +430,7 @@ func (w *walk) verdict() (wrong string, underWay bool) {
 		if w.spoiled && w.d.cmd.ProcessState.ExitCode() == 1 {
 			w.tell("  (the daemon does not start for the state directory, which is made anew)")
 			w.spoiled = false
-			if err := os.RemoveAll(w.state()); err != nil {
+			if err := errors.Join(os.Chmod(w.state(), 0o700), os.RemoveAll(w.state())); err != nil {
 				return err.Error(), false
 			}
 		} else if why := w.refusedThread(); why != "" {
