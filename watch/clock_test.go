@@ -12,10 +12,10 @@ import (
 
 // wallClock is the functions that may reckon by the clock on the wall, and why that can do no harm.
 var wallClock = map[string]string{
-	"fsys.ModTime":   "what a file system says, to be shown or compared with another such time",
-	"install.wait":   "a file's own times, of which those to come count for nothing and older ones for no more than settle.max",
-	"pool.differs":   "text of a message",
-	"proctable.stop": "a deadline that is long past by any clock",
+	"fsys.ModTime":    "what a file system says, to be shown or compared with another such time",
+	"install.wait":    "a file's own times, of which those to come count for nothing and older ones for no more than settle.max",
+	"pool.differs":    "text of a message",
+	"procevents.Stop": "a deadline that is long past by any clock",
 }
 
 // stepping is the calls by which a time.Time comes without, or loses, its reading of the clock that nobody
@@ -26,7 +26,7 @@ var stepping = []string{"Date", "In", "Local", "Parse", "ParseInLocation", "UTC"
 // carry the monotonic clock.
 func TestNoWaitGoesByTheWallClock(t *testing.T) {
 	used := map[string]bool{}
-	for _, dir := range []string{".", "install", "proctable", "../pool", "../linker", "../fsys"} {
+	for _, dir := range []string{".", "gauge", "install", "pkgdb", "procevents", "proctable", "../pool", "../linker", "../fsys"} {
 		files, err := filepath.Glob(dir + "/*.go")
 		must(t, err)
 		for _, name := range files {

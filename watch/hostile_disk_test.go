@@ -142,10 +142,12 @@ func TestReadOnlyRemount(t *testing.T) {
 		hold(t, s.path)
 	}
 	d.degraded("mount the file system of")
+	told := func() int { return strings.Count(s.log.String(), "read-only file system") }
+	before := told()
 	for range 5 {
 		hold(t, s.path) // each asks for a rotation anew
 	}
-	if n := strings.Count(s.log.String(), "read-only file system"); n > 5 {
+	if n := told() - before; n > 5 { // once more if it had begun with fewer processes
 		t.Errorf("%d lines in the log tell of one read-only file system", n)
 	}
 	disk.ReadOnly(t, false)
