@@ -284,7 +284,7 @@ func (t *target) remains(v linker.View) bool {
 func (t *target) act(ctx context.Context, d decision, o observation) error {
 	switch d.step {
 	case stepRecover:
-		found, err := t.link.Recover(t.isCopy)
+		found, err := t.recover()
 		if err == nil {
 			t.did(repair("recovered", ""), "recovered: %s", found)
 			if found == linker.Finish {

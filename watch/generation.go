@@ -92,10 +92,10 @@ func (t *target) haveSource(j *job, src *pool.Source, err error) (done bool, _ e
 }
 
 // isReplaced reports whether somebody has put another program in the pristine's place, although copies of the
-// one in force stand: they may be the last of it. Whoever of relinkd itself has changed the pristine, as Unwind
-// does, has had it read again.
+// one in force stand: they may be the last of it. Whoever of relinkd itself has changed the pristine has had it
+// read again, as Unwind does, or noted, as recover does.
 func (t *target) isReplaced(pristine *pool.Source) bool {
-	return t.src != nil && pristine.SHA256() != t.src.SHA256() && t.spare() != 0
+	return t.src != nil && pristine.SHA256() != t.src.SHA256() && pristine.Info().ID != t.recovered && t.spare() != 0
 }
 
 // missing is the numbers of the copies that must be made from src. Files in their places that are not ours are

@@ -144,7 +144,20 @@ func (t *target) source(dir *fsys.Dir, name string, m *pool.Manifest) (*pool.Sou
 // previous one and it have changed places.
 func (t *target) wasWritten(pristine *pool.Source, m *pool.Manifest, v linker.View) bool {
 	swapped := v.Previous.Info.ID == m.Pristine.ID || !m.Previous.IsZero() && pristine.Info().ID == m.Previous
-	return m.SHA256 != "" && pristine.SHA256() != m.SHA256 && !swapped && t.knownCopy(m) != 0
+	return m.SHA256 != "" && pristine.SHA256() != m.SHA256 && !swapped && pristine.Info().ID != t.recovered && t.knownCopy(m) != 0
+}
+
+// recover mends what a crash or a failed call has left. The pristine may be another file then.
+func (t *target) recover() (linker.Repair, error) {
+	if t.link.Private() == nil {
+		return linker.RepairNone, nil
+	}
+	before, _ := t.link.Private().Lstat(t.link.PristineName()) // zero if not
+	found, err := t.link.Recover(t.isCopy)
+	if now, lerr := t.link.Private().Lstat(t.link.PristineName()); lerr == nil && now.ID != before.ID {
+		t.recovered = now.ID
+	}
+	return found, err
 }
 
 func (t *target) sinceOf(m *pool.Manifest, src *pool.Source) {

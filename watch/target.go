@@ -60,10 +60,11 @@ type target struct {
 	wanted  int          // numbers 1 to wanted make up the pool
 
 	released     bool
-	onTrial      bool // an operator wants it managed, and that is not sure to be possible: NAME.released stands still
-	spoiled      bool // somebody has written to the pristine
-	takeOver     bool // the operator asked to manage a hand-made pool
-	remake       bool // the operator asked for all copies anew
+	onTrial      bool    // an operator wants it managed, and that is not sure to be possible: NAME.released stands still
+	spoiled      bool    // somebody has written to the pristine
+	recovered    fsys.ID // the pristine that a recovery has made; it is no manifest's
+	takeOver     bool    // the operator asked to manage a hand-made pool
+	remake       bool    // the operator asked for all copies anew
 	job          *job
 	verifying    *verification // the check of all copies that is under way
 	working      int           // pieces of work off the loop whose results are still to come

@@ -332,7 +332,7 @@ func (t *target) restored(left []string, r *api.Report) error {
 
 // mend brings what a crash has left into a state that the rest of a restore knows.
 func (t *target) mend(r *api.Report) error {
-	if _, err := t.link.Recover(t.isCopy); err != nil {
+	if _, err := t.recover(); err != nil {
 		return err
 	}
 	t.reload()
