@@ -3,8 +3,10 @@ package cyrus_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,7 +61,7 @@ threshold = 20
 	}
 	share(t, r, 20)
 	t.Log("\n" + d.verb(3, "doctor") + d.verb(0, "status"))
-	for name, f := range inodes(append(copies(t, imapdPath), imapdPath)) {
+	for name, f := range inodes(slices.Collect(maps.Keys(before))) { // the daemon itself may have made another copy
 		if before[name] != f {
 			t.Errorf("%s was %s and is %s", name, before[name], f)
 		}
