@@ -219,8 +219,14 @@ func TestCopiesMadeAgainByOthers(t *testing.T) {
 					must(t, os.RemoveAll(s.cfg.State.Dir)) // as on a new host
 					d = s.start()
 				}
-				eventually(t, "each copy is a file of its own", func() bool {
-					return lstat(t, s.copy(1)).Nlink == 1 && lstat(t, s.copy(2)).Nlink == 1 && lstat(t, s.copy(3)).Nlink == 1
+				eventually(t, "each copy is a clone and a file of its own", func() bool {
+					source := lstat(t, s.pristine())
+					for n := 1; n <= 3; n++ {
+						if c := lstat(t, s.copy(n)); c.Nlink != 1 || c.Mtime != source.Mtime || c.ID == source.ID {
+							return false
+						}
+					}
+					return true
 				})
 				d.steady("1")
 				faults.Record(t, faults.Row{What: "steady", Injected: "the copies are made " + way.name, Times: 2, Survived: "each is cloned anew, under its name"})
