@@ -80,10 +80,11 @@ func TestAwaitConfiguredEnds(t *testing.T) {
 		locked, waits  bool
 	}{
 		"unpacked":              {"install ok unpacked", "setcap cap_net_raw+ep %s", true, true},
-		"half-configured":       {"install ok half-configured", "cd bin\nsetfacl -m u:1:rx imapd\n", true, true},
+		"half-configured":       {"install ok half-configured", "cd bin\nsetcap cap_net_raw+ep imapd\n", true, true},
 		"configured":            {"install ok installed", "setcap cap_net_raw+ep %s", true, false},
 		"dpkg has ended":        {"install ok unpacked", "setcap cap_net_raw+ep %s", false, false},
-		"of another file":       {"install ok unpacked", "chmod 644 /etc/imapd.conf", true, false},
+		"of another file":       {"install ok unpacked", "setcap cap_net_raw+ep /etc/imapd.conf", true, false},
+		"what follows a link":   {"install ok unpacked", "chmod 750 %[1]s\nchown root:mail %[1]s", true, false},
 		"no attributes":         {"install ok unpacked", "# setcap %[1]s\necho %[1]s", true, false},
 		"noted in updates":      {"install ok installed", "setcap cap_net_raw+ep %s", true, true},
 		"configured in between": {"install ok unpacked", "setcap cap_net_raw+ep %s", true, false},

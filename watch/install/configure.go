@@ -14,12 +14,12 @@ import (
 	"relinkd/watch/pkgdb"
 )
 
-// attributeTools are the commands by which a package's script sets attributes of a file it has installed. Some of
-// them, setcap above all, refuse a symbolic link.
-var attributeTools = []string{"setcap", "setfacl", "dpkg-statoverride", "chown", "chmod"}
+// setcap is the command by which a package's script gives a program capabilities. It refuses a symbolic link, which
+// chown, chmod, setfacl and dpkg-statoverride follow: what these set on our link is applied to all copies.
+const setcap = "setcap"
 
 // Unconfigured tells of a package that dpkg, which is at work, has unpacked and not configured yet, and whose postinst
-// is about to set attributes of the file at path: in words, "" for none. Where it cannot be told there is none.
+// is about to give the file at path capabilities: in words, "" for none. Where it cannot be told there is none.
 //
 // dpkg notes a change of a package's state in a file of its own below updates, and later in status. The scripts of the
 // package that it is unpacking are in tmp.ci at first, and in info from then on.
@@ -27,15 +27,15 @@ func (w *Watcher) Unconfigured() (why string) {
 	if holder, err := pkgdb.DpkgLocked(w.adminDir); err != nil || holder == "" {
 		return ""
 	}
-	if tool := w.postinstTool(filepath.Join(w.adminDir, "tmp.ci", "postinst")); tool != "" {
-		return fmt.Sprintf("dpkg is unpacking the package whose postinst calls %s", tool)
+	if w.callsSetcap(filepath.Join(w.adminDir, "tmp.ci", "postinst")) {
+		return "dpkg is unpacking the package whose postinst calls setcap"
 	}
 	for _, pkg := range unconfigured(w.adminDir) {
 		for _, pattern := range []string{pkg + ".postinst", pkg + ":*.postinst"} {
 			scripts, _ := filepath.Glob(filepath.Join(w.adminDir, "info", pattern)) // the pattern is a good one
 			for _, script := range scripts {
-				if tool := w.postinstTool(script); tool != "" {
-					return fmt.Sprintf("dpkg has not configured %s yet, whose postinst calls %s", pkg, tool)
+				if w.callsSetcap(script) {
+					return fmt.Sprintf("dpkg has not configured %s yet, whose postinst calls setcap", pkg)
 				}
 			}
 		}
@@ -43,17 +43,16 @@ func (w *Watcher) Unconfigured() (why string) {
 	return ""
 }
 
-// postinstTool is what script calls to set attributes, if it speaks of the file at path at all: by its path, or by
-// its name alone.
-func (w *Watcher) postinstTool(script string) string {
+// callsSetcap reports whether script calls setcap and speaks of the file at path, by its path or by its name alone.
+func (w *Watcher) callsSetcap(script string) bool {
 	const most = 1 << 20
 	info, err := os.Stat(script)
 	if err != nil || !info.Mode().IsRegular() || info.Size() > most {
-		return ""
+		return false
 	}
 	content, err := os.ReadFile(script)
 	if err != nil {
-		return ""
+		return false
 	}
 	var code strings.Builder
 	for line := range strings.Lines(string(content)) {
@@ -61,15 +60,7 @@ func (w *Watcher) postinstTool(script string) string {
 			code.WriteString(line)
 		}
 	}
-	if !hasWord(code.String(), w.name) {
-		return ""
-	}
-	for _, tool := range attributeTools {
-		if hasWord(code.String(), tool) {
-			return tool
-		}
-	}
-	return ""
+	return hasWord(code.String(), w.name) && hasWord(code.String(), setcap)
 }
 
 // hasWord reports whether word is in text, and not a part of another file's name.
