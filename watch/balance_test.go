@@ -2,7 +2,9 @@ package watch
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,6 +105,43 @@ func TestGrowthPrevented(t *testing.T) {
 	})
 	d.waitFor("it is saturated", func(st api.TargetStatus) bool { return st.Saturated })
 	s.runs(s.path, "1")
+}
+
+// Copies that a pool has grown by stay in use while an operator puts another program in force, whether that
+// succeeds or not: they may be all that has room.
+func TestAdoptKeepsAGrownPool(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *config.Target) { c.Copies, c.MaxCopies, c.Threshold, c.RotateAt = 1, 2, 4, 0.5 })
+	s.install("1")
+	d := s.start()
+	d.waitFor("steady", func(st api.TargetStatus) bool { return st.State == api.Steady })
+	for range 2 {
+		hold(t, s.path)
+	}
+	eventually(t, "it has grown", func() bool { return strings.Contains(s.log.String(), "grew the pool to 2 copies") })
+	var full atomic.Bool
+	full.Store(true)
+	s.calls.on("clone: create", func(path string) error {
+		if full.Load() && strings.HasSuffix(path, ".new") {
+			return unix.ENOSPC
+		}
+		return nil
+	})
+	if _, err := d.Adopt(t.Context(), name, s.file("2")); !errors.Is(err, api.ErrRefused) {
+		t.Errorf("adopt without room on the disk: %v", err)
+	}
+	for range 2 { // to and fro
+		if _, err := d.Rotate(t.Context(), name, 0); err != nil {
+			t.Errorf("after a failed adopt: %v", err)
+		}
+	}
+	full.Store(false)
+	_, err := d.Adopt(t.Context(), name, s.file("2"))
+	must(t, err)
+	st := d.waitFor("it is in force", func(st api.TargetStatus) bool { return st.State == api.Steady && st.Generation.SHA256 == sha("2") })
+	if len(st.Copies) != 2 {
+		t.Errorf("of 2 copies there are %d", len(st.Copies))
+	}
 }
 
 // The original scheme: the next number, by the clock alone.

@@ -112,7 +112,7 @@ func (t *target) missing(j *job, src *pool.Source) ([]int, error) {
 			return rest, err
 		})
 	}
-	if !t.remake {
+	if !t.remake && j.origin == fromPath { // what runs at path then is the new file: no copy of the pool is in use
 		t.wanted = t.cfg.Copies
 	}
 	return t.needed(func(numbers []int) ([]int, error) { // all of them; ours, too, is what equals the source
