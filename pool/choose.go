@@ -234,8 +234,8 @@ func reserve(p Policy, v View, mark int) (grow []int, left int) {
 			room += left
 		}
 	}
-	until := math.Ceil(v.Rate * 2 * v.GrowthTime.Seconds())
-	needed := int(min(max(1, until, float64(surge(p, v))), math.MaxInt32))
+	coming := v.Rate * v.GrowthTime.Seconds()
+	needed := int(min(max(1, math.Ceil(2*coming), float64(surge(p, v))), math.MaxInt32))
 	least := 0 // processes for which the pool is there, whatever is foretold
 	if len(v.Loads) > 0 {
 		least = 1
@@ -246,7 +246,8 @@ func reserve(p Policy, v View, mark int) (grow []int, left int) {
 	if left = max(room-needed, least-taken); left > 0 {
 		return nil, left
 	}
-	return freeNumbers(v.Loads, min(may, (needed-room)/full+1)), 0
+	// As many as leave that much room when they are made, for what comes meanwhile takes some.
+	return freeNumbers(v.Loads, min(may, (needed-room+int(min(coming, math.MaxInt32)))/full+1)), 0
 }
 
 // next is Choose by the clock: the next number in turn when the interval has passed. It looks at

@@ -137,7 +137,7 @@ func TestChoose(t *testing.T) {
 			name: "more are taken in that time than one copy holds: several",
 			p:    func(p *Policy) { p.MaxCopies = 9 },
 			v:    View{Loads: loads(140, 180, 180), Current: 1, Rate: 800, GrowthTime: 250 * time.Millisecond},
-			want: Decision{Mark: 180, Unseen: 8, Next: 180, Most: 200, Holds: true, Grow: []int{4, 5, 6}},
+			want: Decision{Mark: 180, Unseen: 8, Next: 180, Most: 200, Holds: true, Grow: []int{4, 5, 6, 7}},
 		}, {
 			name: "no more than there may be",
 			p:    func(p *Policy) { p.MaxCopies = 4 },
@@ -177,7 +177,7 @@ func TestChoose(t *testing.T) {
 			name: "grow into the gaps",
 			p:    func(p *Policy) { p.MaxCopies = 9 },
 			v:    View{Loads: []Load{{1, 180}, {3, 180}, {4, 180}}, Current: 1, Rate: 800, GrowthTime: 200 * time.Millisecond},
-			want: Decision{Mark: 180, Unseen: 8, Next: 192, Most: 200, Holds: true, Grow: []int{2, 5}},
+			want: Decision{Mark: 180, Unseen: 8, Next: 192, Most: 200, Holds: true, Grow: []int{2, 5, 6}},
 		}, {
 			name: "a single copy grows",
 			v:    View{Loads: loads(180), Current: 1},
