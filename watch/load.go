@@ -295,13 +295,17 @@ func (t *target) save() error {
 		}
 	}
 	if private := t.link.Private(); private != nil {
-		// Ahead of the exchange the one before bears the pristine's name still.
-		for _, name := range []string{t.link.PreviousName(), t.link.PristineName()} {
+		names := []string{t.link.PreviousName()}
+		if at, err := t.link.Look(); err == nil && at.Kind == linker.File && at.Info.ID == m.Pristine.ID {
+			names = append(names, t.link.PristineName()) // ahead of the exchange the one before bears that name still
+		}
+		for _, name := range names {
 			if info, err := private.Lstat(name); err == nil && info.ID != m.Pristine.ID {
 				m.Previous = info.ID
 			}
 		}
 	}
+
 	for _, c := range t.pool.Owned() {
 		m.Copies[c.Number] = c.Info
 	}

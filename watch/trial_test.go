@@ -269,3 +269,27 @@ func TestAnotherProgramInThePristinesPlace(t *testing.T) {
 		})
 	}
 }
+
+// What somebody has put in the pristine's place, and relinkd has not looked at yet, is not written down as a source
+// of relinkd's own: the next start would make all copies of it.
+func TestManifestNamesNoStrangersPristine(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	other := s.private("other")
+	must(t, writeStandin(other, "theirs"))
+	l, err := d.find(name)
+	must(t, err)
+	must(t, l.do(t.Context(), l.gone, func() {
+		must(t, os.Rename(other, s.pristine()))
+		must(t, l.save())
+		m, err := l.manifest()
+		must(t, err)
+		if theirs := lstat(t, s.pristine()).ID; m.Previous == theirs {
+			t.Errorf("the manifest says of inode %d, which somebody has put there, that it was in force", theirs.Ino)
+		}
+	}))
+	d.steady("1")
+}
