@@ -46,7 +46,7 @@ func TestPostinstSetcap(t *testing.T) {
 				})
 				d.steady(version)
 			}
-			if told := strings.Count(s.log.String(), "has not configured"); publish == config.PublishSymlink && told == 0 {
+			if told := strings.Count(s.log.String(), "is not linked to copies yet"); publish == config.PublishSymlink && told == 0 {
 				t.Error("that it is waited for dpkg is not told")
 			}
 		})
