@@ -65,7 +65,7 @@ func (t *target) load() error {
 		}
 		src.Close()
 	}
-	if err := t.fallBack(view, m); err != nil {
+	if err := t.fallBack(m); err != nil {
 		return err
 	}
 	for _, id := range m.Stale {
@@ -167,29 +167,24 @@ func (t *target) sinceOf(m *pool.Manifest, src *pool.Source) {
 	}
 }
 
-// fallBack takes a copy itself as what the copies are compared with, when what they were made from is gone:
-// the linked one, or one that the manifest knows.
-func (t *target) fallBack(v linker.View, m *pool.Manifest) error {
+// fallBack takes a copy itself as what the copies are compared with, when what they were made from is gone: one
+// that the manifest knows or else the linked one.
+func (t *target) fallBack(m *pool.Manifest) error {
 	if t.src != nil {
 		return nil
 	}
-	n := t.current
+	n := t.knownCopy(m)
 	if n == 0 {
-		n = t.knownCopy(m)
+		n = t.current
 	}
 	if n == 0 {
 		return nil
 	}
-	f, err := t.link.Dir().Open(pool.CopyName(t.base(), n))
+	src, err := t.copySource(n)
 	if fsys.NotExist(err) {
 		return nil
 	}
 	if err != nil {
-		return err
-	}
-	src, err := pool.ReadSource(context.Background(), f)
-	if err != nil {
-		f.Close()
 		return err
 	}
 	t.pool.Own(pool.Copy{Number: n, Info: src.Info(), SHA256: src.SHA256()})
@@ -201,15 +196,35 @@ func (t *target) fallBack(v linker.View, m *pool.Manifest) error {
 	return nil
 }
 
-// knownCopy is the number of a copy that stands just as the manifest says, 0 for none.
+// knownCopy returns the number of a copy that has the very content which the manifest says is in force, 0 for
+// none. The content is read: what a chown of the whole tree, or an access list, has changed of a copy says nothing
+// about that.
 func (t *target) knownCopy(m *pool.Manifest) int {
 	for _, n := range t.existing() {
-		info, err := t.link.Dir().Lstat(pool.CopyName(t.base(), n))
-		if err == nil && info == m.Copies[n] {
+		src, err := t.copySource(n)
+		if err != nil {
+			continue
+		}
+		known := src.SHA256() == m.SHA256
+		src.Close()
+		if known {
 			return n
 		}
 	}
 	return 0
+}
+
+// copySource reads copy n as a source.
+func (t *target) copySource(n int) (*pool.Source, error) {
+	f, err := t.link.Dir().Open(pool.CopyName(t.base(), n))
+	if err != nil {
+		return nil, err
+	}
+	src, err := pool.ReadSource(context.Background(), f)
+	if err != nil {
+		f.Close()
+	}
+	return src, err
 }
 
 // existing is the numbers of all files of a copy's name.

@@ -239,7 +239,7 @@ func TestRestoreThatFailsPutsAChangedPristineBack(t *testing.T) {
 // the last: by a daemon, by one that comes later, and by restore.
 func TestAnotherProgramInThePristinesPlace(t *testing.T) {
 	t.Parallel()
-	for _, who := range []string{"running", "started later", "restore"} {
+	for _, who := range []string{"running", "started later", "started later, all touched", "restore"} {
 		t.Run(who, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
@@ -252,13 +252,18 @@ func TestAnotherProgramInThePristinesPlace(t *testing.T) {
 			other := s.private("other")
 			must(t, writeStandin(other, "theirs"))
 			must(t, os.Rename(other, s.pristine()))
+			if who == "started later, all touched" { // as by chown -R, or chattr
+				for n := range 3 {
+					must(t, os.Chmod(s.copy(n+1), 0o755))
+				}
+			}
 			switch who {
 			case "restore":
 				_, err := s.offline().Restore(t.Context(), name, false)
 				must(t, err)
 				s.holds(s.path, "1")
 			default:
-				if who == "started later" {
+				if strings.HasPrefix(who, "started") {
 					d = s.start()
 				}
 				eventually(t, "it is kept", func() bool { return holdsVersion(s.private(name+".pristine.drifted"), "theirs") })
