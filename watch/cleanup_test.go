@@ -68,9 +68,11 @@ func TestSidecarGoesOnWithoutPathAfterARestart(t *testing.T) {
 	d.stop()
 	d = s.start()
 	d.degraded("path is gone")
-	for range 5 {
+	for n := range 4 { // one by one: no threshold holds against five between two looks
 		hold(t, s.privateLink())
+		d.waitFor("it is counted", func(st api.TargetStatus) bool { return st.Processes == n+1 })
 	}
+	hold(t, s.privateLink())
 	st := d.waitFor("the link has moved on", func(st api.TargetStatus) bool { return st.Processes == 5 && st.Rotations > 0 })
 	for _, c := range st.Copies {
 		if c.Processes > 4 {
