@@ -350,6 +350,9 @@ var actions = map[string]action{
 		}
 		err := w.copyTree(from, w.bin, n%2 == 1)
 		w.putTree(filepath.Join(from, name))
+		if content, err := readFile(filepath.Join(from, ".relinkd", name+".pristine")); err == nil {
+			w.replaced("pristine", content)
+		}
 		return err
 	}},
 	"chmod": {4, true, false, func(w *walk, on string, n int) error { return unix.Chmod(places[on](w), modes[n%len(modes)]) }},

@@ -527,6 +527,9 @@ func (w *walk) restore(args ...string) (wrong string) {
 		if kindOf(w.path) != file || !w.good(content) {
 			return fmt.Sprintf("restore has succeeded, and at path stands %s (%v), not the newest program, %s", describe(w.path), err, versionOf(w.newest))
 		}
+		if !bytes.Equal(content, w.newest) { // what was meant stands at path: the other may go
+			w.put(content)
+		}
 	}
 	if !ours {
 		return ""
