@@ -34,7 +34,7 @@ const (
 	// paths are for the long run, or for STORM_SEED.
 	shortSeed  = 1
 	shortWalks = 100 // two minutes in all, a way of publishing beside the others
-	fewWalks   = 15 // of an ordinary user, who can do less
+	fewWalks   = 15  // of an ordinary user, who can do less
 
 	programVariable = "RELINKD" // another relinkd than that of this repository
 	longTime        = time.Hour
