@@ -143,6 +143,11 @@ func (w *walk) after(newest []byte) {
 		return // it has put the same there again, or nobody has seen it before
 	}
 	w.newest = nil
+	if w.meant != nil && !w.isGone(w.meant) { // it comes into force; those before it are earlier generations at best
+		w.put(w.meant)
+		w.tell("  (the step has destroyed %s itself; %s was meant)", versionOf(newest), versionOf(w.newest))
+		return
+	}
 	for _, content := range slices.Backward(w.history) {
 		if !bytes.Equal(content, newest) && !w.isGone(content) {
 			w.newest = content
