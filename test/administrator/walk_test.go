@@ -539,7 +539,7 @@ func (w *walk) restore(args ...string) (wrong string) {
 	if !ours {
 		return ""
 	}
-	if _, err := os.Lstat(w.privateDir()); err == nil && !strings.Contains(out, ".relinkd") {
+	if info, err := os.Lstat(w.privateDir()); err == nil && info.IsDir() && !strings.Contains(out, ".relinkd") { // a link is a stranger's
 		return "restore has succeeded, and leaves " + w.privateDir() + " without naming it"
 	}
 	entries, _ := os.ReadDir(w.bin)
