@@ -156,17 +156,21 @@ func parseMaps(r io.Reader) (files map[string]int, all int, err error) {
 // readELF takes from the executable what can be told without a process.
 func (s *Share) readELF() error {
 	file := linker.PrivateLink(s.Path) + ".pristine" // while path is ours; it may be a launcher then
-	if _, err := os.Lstat(file); err != nil {
+	if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() {
 		file = s.Path
 	}
-	f, err := elf.Open(file)
+	opened, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0) // opening a fifo would wait for a writer
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("cannot read %s, and no process of it can be looked at: ask as root", s.Path)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot tell what %s maps: %v", s.Path, err)
 	}
-	defer f.Close()
+	defer opened.Close()
+	f, err := elf.NewFile(opened)
+	if err != nil {
+		return fmt.Errorf("cannot tell what %s maps: %v", s.Path, err)
+	}
 	s.Mappings, s.Own, s.Static, s.Others = 0, 0, true, []Mapped{}
 	for _, p := range f.Progs {
 		switch p.Type {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"relinkd/internal/standin"
 )
@@ -159,6 +160,26 @@ func TestShareOfNothing(t *testing.T) {
 	write(t, path+".sh", "#!/bin/sh\n")
 	if s, err := ShareOf(h, path+".sh"); err == nil || !strings.Contains(err.Error(), "imapd.sh") {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// A fifo is not waited for, at path or in the pristine's place.
+func TestShareOfAFifo(t *testing.T) {
+	h, path := installed(t)
+	pristine := filepath.Join(filepath.Dir(path), ".relinkd", "imapd.pristine")
+	if err := os.MkdirAll(filepath.Dir(pristine), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, fifo := range []string{pristine, path + ".fifo"} {
+		if err := unix.Mkfifo(fifo, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err := ShareOf(h, path); err != nil || s.Own == 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s, err := ShareOf(h, path+".fifo"); err == nil {
+		t.Errorf("%+v", s)
 	}
 }
 
