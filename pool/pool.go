@@ -25,8 +25,8 @@ type Copy struct {
 	SHA256 string    // of the source it was made from; empty when it is ours but of no known generation
 }
 
-// Pool is the copies of one executable. Only Stage and Verify may run beside another method, for
-// they read and change nothing of the Pool's own; all else belongs to one goroutine.
+// Pool is the copies of one executable. Only Compare, Stage, Verify, Sync and Staged.Discard may run beside
+// another method, for they change nothing of the Pool's own; all else belongs to one goroutine.
 type Pool struct {
 	dir     *fsys.Dir // where the copies stand
 	private *fsys.Dir // relinkd's own directory, on the same file system

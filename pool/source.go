@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -24,11 +25,14 @@ const readBuffer = 256 << 10
 // Source is an executable that copies are made from: an open descriptor, and what the file was
 // when it was read. A Source does not change and may be used by several goroutines; who changes
 // the file's mode, owner or attributes makes a new one with Known.
+//
+// Each user closes it: the first, and whoever has got it from Share.
 type Source struct {
 	f      *os.File
 	info   fsys.Info
 	sha256 string
 	xattrs xattrs
+	others atomic.Int32 // users beside one
 }
 
 // ReadSource reads the regular file f and takes it over, on success only. An error with ErrChanged
@@ -88,8 +92,19 @@ func (s *Source) SHA256() string { return s.sha256 }
 // File is the open file. It stays the Source's own.
 func (s *Source) File() *os.File { return s.f }
 
-// Close releases the descriptor.
-func (s *Source) Close() error { return s.f.Close() }
+// Share returns the source for a further user.
+func (s *Source) Share() *Source {
+	s.others.Add(1)
+	return s
+}
+
+// Close ends the use of the source. The last one releases the descriptor.
+func (s *Source) Close() error {
+	if s.others.Add(-1) >= 0 {
+		return nil
+	}
+	return s.f.Close()
+}
 
 // base is the file's name, for messages.
 func (s *Source) base() string { return filepath.Base(s.f.Name()) }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
@@ -26,7 +25,7 @@ func (t *target) adopt(ctx context.Context, file string) (*waiter, error) {
 	if err := t.mayAdopt(file); err != nil {
 		return nil, err
 	}
-	return t.adoptAs(ctx, file, t.src.Info())
+	return t.adoptAs(ctx, file, t.src.Info()), nil
 }
 
 // adoptGeneration is adopt of an earlier generation, by the first digits of its hash, with the owner and the
@@ -39,7 +38,7 @@ func (t *target) adoptGeneration(ctx context.Context, hash string) (*waiter, err
 	if err != nil {
 		return nil, err
 	}
-	return t.adoptAs(ctx, t.link.Private().Join(g.Name), g.Info)
+	return t.adoptAs(ctx, t.link.Private().Join(g.Name), g.Info), nil
 }
 
 // mayAdopt refuses where there is nothing to put a file in the place of.
@@ -57,68 +56,54 @@ func (t *target) mayAdopt(what string) error {
 }
 
 // adoptAs is adopt with the owner and the mode of like.
-func (t *target) adoptAs(ctx context.Context, file string, like fsys.Info) (*waiter, error) {
+func (t *target) adoptAs(ctx context.Context, file string, like fsys.Info) *waiter {
 	t.cancelWork()
-	f, info, err := t.makeAdopted(ctx, file, like)
-	if errors.Is(err, errInForce) {
-		w := &waiter{report: &api.Report{Target: t.name, Done: []string{fmt.Sprintf("%s has what is in force already", file)}}, done: make(chan error, 1)}
-		w.done <- nil
-		t.wake()
-		return w, nil
-	}
-	if err != nil {
-		t.wake() // to what was cancelled
-		return nil, fmt.Errorf("%w: cannot adopt %s: %s", api.ErrRefused, file, advise(err))
-	}
 	w := t.wait()
 	t.retry.reset()
 	t.status = api.Cloning
-	t.begin(ctx, &job{origin: fromAdopted, info: info, began: time.Now(), file: file, asked: w}, f)
+	link, dir, inForce := t.link, t.dirPath(), t.src.SHA256()
+	t.start(ctx, &job{origin: fromAdopted, file: file, asked: w}, func() (*os.File, error) { return makeAdopted(ctx, link, dir, file, like, inForce) })
 	t.wake()
-	return w, nil
+	return w
 }
 
 // errInForce says that a file has the content of the source in force.
 var errInForce = errors.New("it is in force")
 
-// makeAdopted makes the clone of file that is to become the pristine, and asks of it what is asked of a
-// source. On an error nothing is left of it.
-func (t *target) makeAdopted(ctx context.Context, file string, like fsys.Info) (*os.File, fsys.Info, error) {
+// makeAdopted makes the clone of file that is to become the pristine of the install directory dir, and asks of
+// it what is asked of a source. Where it has the hash inForce there is no need to: errInForce.
+func makeAdopted(ctx context.Context, link *linker.Link, dir, file string, like fsys.Info, inForce string) (*os.File, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0) // opening a fifo would wait for a writer
 	if err != nil {
-		return nil, fsys.Info{}, err
+		return nil, err
 	}
 	src, err := pool.ReadSource(ctx, f)
 	if err != nil {
 		f.Close()
-		return nil, fsys.Info{}, err
+		return nil, err
 	}
 	defer src.Close()
-	if src.SHA256() == t.src.SHA256() {
-		return nil, fsys.Info{}, errInForce
+	if src.SHA256() == inForce {
+		return nil, errInForce
 	}
-	if err := t.link.DropAdopted(); err != nil { // left by a crash
-		return nil, fsys.Info{}, err
+	if err := link.DropAdopted(); err != nil { // left by a crash
+		return nil, err
 	}
-	if err := pool.CloneAs(ctx, src, t.link.Private(), t.link.AdoptName()); err != nil {
-		return nil, fsys.Info{}, err
+	if err := pool.CloneAs(ctx, src, link.Private(), link.AdoptName()); err != nil {
+		return nil, err
 	}
-	adopted, err := t.link.PrepareAdopted(like)
+	adopted, err := link.PrepareAdopted(like)
 	if err != nil {
-		return nil, fsys.Info{}, errors.Join(err, t.link.DropAdopted())
+		return nil, err
 	}
-	if err = install.Complete(adopted, t.dirPath()); err == nil {
+	if err = install.Complete(adopted, dir); err == nil {
 		err = pool.Executable(adopted)
-	}
-	var info fsys.Info
-	if err == nil {
-		info, err = fsys.Fstat(adopted)
 	}
 	if err != nil {
 		adopted.Close()
-		return nil, fsys.Info{}, errors.Join(err, t.link.DropAdopted())
+		return nil, err
 	}
-	return adopted, info, nil
+	return adopted, nil
 }
 
 // promote ends an adoption: the copies are made, and what they were made from becomes the pristine.
@@ -145,12 +130,19 @@ func (t *target) notAdopted(j *job, err error) {
 	if t.link != nil && t.link.Private() != nil && t.src != nil {
 		if info, lerr := t.link.Private().Lstat(t.link.PristineName()); lerr == nil && info.ID != t.src.Info().ID {
 			t.reload() // what is in force is the pristine, whatever has become of the copies
+		} else if j.written {
+			err = errors.Join(err, t.save())
 		}
 	}
 	t.unwait(j.asked)
-	j.asked.done <- fmt.Errorf("%w: cannot adopt %s, what was in force stays: %s", api.ErrRefused, j.file, advise(err))
 	t.retry.reset()
 	t.wake()
+	if errors.Is(err, errInForce) {
+		j.asked.report.Done = append(j.asked.report.Done, fmt.Sprintf("%s has what is in force already", j.file))
+		j.asked.done <- nil
+		return
+	}
+	j.asked.done <- fmt.Errorf("%w: cannot adopt %s, what was in force stays: %s", api.ErrRefused, j.file, advise(err))
 }
 
 // prune removes the earlier generations beyond those that the configuration asks for.

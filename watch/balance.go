@@ -128,7 +128,7 @@ func (t *target) view(loads []pool.Load, now time.Time) pool.View {
 		RateUnknown:   !known,
 		SinceRotation: now.Sub(t.rotatedAt),
 		GrowthTime:    t.growthTime(now),
-		NoGrowth:      t.job != nil || now.Before(t.growRetry.until),
+		NoGrowth:      t.growing != nil || now.Before(t.growRetry.until),
 		CannotGrow:    t.cannotGrow(now) != "",
 	}
 }
@@ -167,8 +167,8 @@ func (t *target) executables() []fsys.ID {
 		ids = append(ids, c.Info.ID)
 		delete(t.stale, c.Info.ID) // the number of a removed inode is given out again
 	}
-	if t.job != nil {
-		for _, c := range t.job.staged { // they get their names any moment
+	for _, j := range t.jobs() {
+		for _, c := range j.staged { // they get their names any moment
 			ids = append(ids, c.Info.ID)
 		}
 	}
@@ -263,7 +263,7 @@ func (t *target) forget(counts proctable.Counts) {
 		}
 	}
 	for _, c := range t.pool.Owned() {
-		if _, passed := t.blocked[c.Number]; passed || t.isMember(c.Number) || c.Number == t.current || t.job != nil || counts.Of(c.Info.ID) > 0 || !counts.Known(c.Info.ID) ||
+		if _, passed := t.blocked[c.Number]; passed || t.isMember(c.Number) || c.Number == t.current || t.isMaking() || counts.Of(c.Info.ID) > 0 || !counts.Known(c.Info.ID) ||
 			!counts.At.After(t.left[c.Number].Add(execGrace)) {
 			continue
 		}
@@ -310,6 +310,9 @@ func (t *target) checkCopies(now time.Time) {
 		if t.isMember(c.Number) && (all || slices.Contains(names, pool.CopyName(t.base(), c.Number))) {
 			t.checkCopy(c)
 		}
+	}
+	if t.job != nil { // those that it makes anew are looked at when it is over
+		t.touched = all || len(names) > 0
 	}
 	t.resolve()
 	t.verifyDue(now)

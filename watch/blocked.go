@@ -135,36 +135,20 @@ func (t *target) allFree(numbers []int) (free []int) {
 	return free
 }
 
-// needed is the numbers that find names of those that it is given, all of the pool in the end, whose names
-// can be given to copies. Where one cannot, another number takes its place.
-func (t *target) needed(find func(numbers []int) ([]int, error)) ([]int, error) {
-	var needed []int
-	seen := map[int]bool{}
-	for {
-		var fresh []int
-		for _, n := range t.numbers() {
-			if !seen[n] {
-				fresh = append(fresh, n)
-			}
-			seen[n] = true
+// numbersBut returns the numbers of the pool that are not among asked, and puts them there. What is being made
+// already is left to who makes it.
+func (t *target) numbersBut(asked map[int]bool) (numbers []int, err error) {
+	all := t.numbers()
+	for _, n := range all {
+		if !asked[n] && (t.growing == nil || !slices.Contains(t.growing.numbers, n)) {
+			numbers = append(numbers, n)
 		}
-		if len(fresh) == 0 {
-			break
-		}
-		found, err := find(fresh)
-		if err != nil {
-			return nil, err
-		}
-		for _, n := range found {
-			if t.isFree(n) {
-				needed = append(needed, n)
-			}
-		}
+		asked[n] = true
 	}
-	if len(t.numbers()) < t.wanted {
+	if len(numbers) == 0 && len(all) < t.wanted {
 		return nil, errNoNumber
 	}
-	return needed, nil
+	return numbers, nil
 }
 
 // passOver passes over what Commit has passed over, and returns what else went wrong.

@@ -56,7 +56,7 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 				return t.giveUp(err)
 			}
 		}
-		if d.step == stepNone || d.step == stepWait || t.job != nil && !d.step.beside() {
+		if d.step == stepNone || d.step == stepWait || t.isMaking() && !d.step.beside() {
 			t.rest(now, d, o)
 			return t.soonest(d.again, t.balance(now))
 		}
@@ -71,7 +71,7 @@ func (t *target) ensure(ctx context.Context) time.Duration {
 // clean removes, once after loading and after a recovery, what was begun and not finished, and writes
 // down how things stand: what an earlier run knew may tell of them no more.
 func (t *target) clean() error {
-	if t.cleaned || t.pool == nil || t.link.Private() == nil || t.job != nil {
+	if t.cleaned || t.pool == nil || t.link.Private() == nil || t.isMaking() {
 		return nil
 	}
 	if err := t.link.Tidy(); err != nil {
@@ -295,9 +295,9 @@ func (t *target) act(ctx context.Context, d decision, o observation) error {
 		}
 		return err
 	case stepMakeFrom:
-		return t.startFromPath(ctx, o)
+		t.startFromPath(ctx)
 	case stepRemake:
-		return t.startFromPristine(ctx)
+		t.startFromPristine(ctx)
 	case stepUnwind:
 		return t.unwind(o)
 	case stepReclaim:
@@ -384,7 +384,7 @@ func (t *target) spare() int {
 
 // rest is done in each round in which path is as it should be or must be waited for.
 func (t *target) rest(now time.Time, d decision, o observation) {
-	if t.job != nil && !t.job.grow {
+	if t.job != nil {
 		t.superviseJob(o)
 		t.status = api.Cloning
 		if t.cfg.Publish == config.PublishNone && t.current == 0 {

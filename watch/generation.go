@@ -17,79 +17,202 @@ import (
 	"relinkd/watch/install"
 )
 
-// start opens a source and begins a job with it: hash it, then clone. Numbers as in DESIGN.md §5,
-// "New source".
-func (t *target) start(ctx context.Context, from origin, at linker.Standing, open func() (*os.File, error)) error {
-	// 1. The descriptor is kept, so that the file cannot be mistaken for another one later.
-	f, err := open()
+// start begins a job. What a generation is made of is opened by open, beside the loop.
+func (t *target) start(ctx context.Context, j *job, open func() (*os.File, error)) {
+	j.t, j.link, j.began, j.blocked = t, t.link, time.Now(), len(t.blocked)
+	j.ctx, j.cancel = context.WithCancel(ctx)
+	if j.grow {
+		t.growing = j
+	} else {
+		t.job = j
+	}
+	t.off(func() func() {
+		err := j.run(open)
+		return func() { t.endJob(j, err) }
+	})
+}
+
+// run makes copies and puts them in force, from the first step to the last. It goes on beside the loop and
+// touches the target on the loop alone. Numbers as in DESIGN.md §5, "New source".
+func (j *job) run(open func() (*os.File, error)) error {
+	t := j.t
+	src := j.src
+	if src == nil {
+		// 1. The descriptor is kept, so that the file cannot be mistaken for another one later.
+		f, err := open()
+		if err != nil {
+			return err
+		}
+		// 2. Ahead of the reading, which takes its time.
+		if err := j.onLoop(func() error { return t.opened(j, f) }); err != nil {
+			f.Close()
+			return err
+		}
+		if src, err = pool.ReadSource(j.ctx, f); err != nil {
+			f.Close()
+			return err
+		}
+		defer func() {
+			if !j.inForce {
+				src.Close()
+			}
+		}()
+	}
+	numbers := j.numbers
+	if !j.grow {
+		var err error
+		if numbers, err = j.missing(src); err != nil {
+			return err
+		}
+	}
+	if len(numbers) == 0 {
+		return j.onLoop(func() error { return t.inForce(j, src) })
+	}
+	// 3. No manifest may be left on the disk which says that an earlier generation is about to get its names: by
+	// it, what a crash leaves of these copies would seem to be somebody else's file that came out of a copy's
+	// place.
+	var p *pool.Pool
+	if err := j.onLoop(func() error { p, j.cloning = t.pool, time.Now(); return t.save() }); err != nil {
+		return err
+	}
+	if err := pool.SyncManifest(t.state, t.name); err != nil {
+		return err
+	}
+	staged, err := p.Stage(j.ctx, src, numbers)
 	if err != nil {
 		return err
 	}
-	info, err := fsys.Fstat(f)
+	// 4.
+	err = staged.Executable()
+	// 5. Before the copies get their names the manifest says that they are ours, for after a power cut there may
+	// be nothing else left that does.
+	if err == nil {
+		err = j.onLoop(func() error { return t.staged(j, staged) })
+	}
+	if err == nil {
+		err = pool.SyncManifest(t.state, t.name)
+	}
+	if err == nil {
+		err = j.onLoop(func() error { return t.commit(j, staged) })
+	}
 	if err != nil {
-		f.Close()
+		return errors.Join(err, staged.Discard())
+	}
+	if err := p.Sync(); err != nil || j.grow {
 		return err
 	}
-	j := &job{origin: from, info: info, path: at, began: time.Now()}
-	t.begin(ctx, j, f)
+	// 5 to 7. What is left is the loop's to do: step 8 waits for the package managers.
+	return j.onLoop(func() error { t.tookToMake(j); return t.inForce(j, src) })
+}
+
+// onLoop runs fn on the loop and waits for it, unless the copies are no longer wanted: the job was cancelled or
+// what they are made of was replaced.
+func (j *job) onLoop(fn func() error) (err error) {
+	j.t.onLoop(func() {
+		if err = j.wanted(); err == nil {
+			err = fn()
+		}
+	})
+	return err
+}
+
+// wanted reports why the copies are no longer wanted.
+func (j *job) wanted() error {
+	if err := j.ctx.Err(); err != nil {
+		return err
+	}
+	if j.grow && j.src != j.t.src {
+		return context.Canceled
+	}
+	if j.origin != fromPath && j.origin != fromAdopted || j.info.ID.IsZero() {
+		return nil
+	}
+	at, err := j.link.Look()
+	if err != nil || j.origin == fromPath && !at.Info.SameContent(j.info) || j.origin == fromAdopted && at.Kind != linker.Ours {
+		return errors.Join(linker.ErrSuperseded, err)
+	}
 	return nil
 }
 
-// begin is the rest of start, for a source that is open.
-func (t *target) begin(ctx context.Context, j *job, f *os.File) {
-	info := j.info
-	j.ctx, j.cancel = context.WithCancel(ctx)
-	t.job, j.blocked = j, len(t.blocked)
-	// 2.
+// opened notes what file a job makes copies of, and lets new processes run it at once where it is a new one.
+func (t *target) opened(j *job, f *os.File) error {
+	info, err := fsys.Fstat(f)
+	if err != nil {
+		return err
+	}
+	j.info = info
 	if j.origin == fromPath && (t.src == nil || !info.SameContent(t.src.Info())) {
 		t.bypass()
 	}
 	t.log.Info().Str("source", f.Name()).Uint64("inode", info.Ino).Int64("size", info.Size).Msg("a source is read")
-	t.off(func() func() {
-		src, err := pool.ReadSource(j.ctx, f)
-		if err != nil {
-			f.Close()
-		}
-		return func() {
-			if done, err := t.haveSource(j, src, err); done {
-				t.endJob(j, err)
-			}
-		}
-	})
+	return nil
 }
 
-// haveSource is step 1's end and the beginning of step 3: it is known what the source is. done
-// reports that there is nothing left to wait for.
-func (t *target) haveSource(j *job, src *pool.Source, err error) (done bool, _ error) {
-	if err != nil {
-		return true, err
+// missing returns the numbers of the copies that must be made from src: all that do not equal it, or all where
+// they are made anew. Files in their places that are not ours are passed over, and other numbers take their
+// place.
+func (j *job) missing(src *pool.Source) (numbers []int, err error) {
+	t := j.t
+	var p *pool.Pool
+	var anew bool
+	known := &pool.Manifest{}
+	err = j.onLoop(func() error {
+		if j.origin == fromPristine && t.isReplaced(src) {
+			return errReplaced
+		}
+		if err := t.ownPool(); err != nil {
+			return err
+		}
+		p, anew = t.pool, t.remake || t.src != nil && t.src.SHA256() != src.SHA256()
+		j.mends = slices.Collect(maps.Keys(t.suspect))
+		switch {
+		case !anew:
+			known = t.known()
+		case !t.remake && j.origin == fromPath: // what runs at path then is the new file: no copy of the pool is in use
+			t.wanted = t.cfg.Copies
+		}
+		return nil
+	})
+	if err == nil && j.origin == fromLinked {
+		err = j.takeOverCopies(p, src)
 	}
-	if err := j.ctx.Err(); err != nil {
-		src.Close()
-		return true, err
+	asked := map[int]bool{}
+	for err == nil {
+		var ask, look []int
+		err = j.onLoop(func() (err error) {
+			ask, err = t.numbersBut(asked)
+			look = ask
+			if anew { // of those that are ours already nothing need be known
+				look = slices.DeleteFunc(slices.Clone(ask), t.isOwned)
+			}
+			return err
+		})
+		if err != nil || len(ask) == 0 {
+			break
+		}
+		var found *pool.Comparison
+		if found, err = p.Compare(j.ctx, src, look, known); err != nil {
+			break
+		}
+		err = j.onLoop(func() error {
+			_, rest := p.Take(found)
+			if anew {
+				rest = ask
+			}
+			for _, n := range rest {
+				if t.isFree(n) {
+					numbers = append(numbers, n)
+				}
+			}
+			return nil
+		})
 	}
-	if j.origin == fromPristine && t.isReplaced(src) {
-		src.Close()
-		t.spoiled = true
-		t.wake()
-		return true, nil
-	}
-	var numbers []int
-	err = t.ownPool()
-	if err == nil {
-		numbers, err = t.missing(j, src)
-	}
-	j.mends = slices.AppendSeq(slices.Clone(numbers), maps.Keys(t.suspect))
-	if err != nil {
-		src.Close()
-		return true, err
-	}
-	if len(numbers) == 0 {
-		return true, t.inForce(j, src)
-	}
-	t.clone(j, src, numbers)
-	return false, nil
+	j.mends = append(j.mends, numbers...)
+	return numbers, err
 }
+
+// errReplaced ends a job whose source is not the pristine that relinkd has put there.
+var errReplaced = errors.New("the pristine was replaced")
 
 // isReplaced reports whether somebody has put another program in the pristine's place, although copies of the
 // one in force stand: they may be the last of it. Whoever of relinkd itself has changed the pristine has had it
@@ -98,32 +221,8 @@ func (t *target) isReplaced(pristine *pool.Source) bool {
 	return t.src != nil && pristine.SHA256() != t.src.SHA256() && pristine.Info().ID != t.recovered && t.spare() != 0
 }
 
-// missing is the numbers of the copies that must be made from src. Files in their places that are not ours are
-// passed over.
-func (t *target) missing(j *job, src *pool.Source) ([]int, error) {
-	if j.origin == fromLinked {
-		if err := t.takeOverCopies(j, src); err != nil {
-			return nil, err
-		}
-	}
-	if !t.remake && (t.src == nil || t.src.SHA256() == src.SHA256()) {
-		return t.needed(func(numbers []int) ([]int, error) {
-			_, rest, err := t.pool.Adopt(j.ctx, src, numbers, t.known())
-			return rest, err
-		})
-	}
-	if !t.remake && j.origin == fromPath { // what runs at path then is the new file: no copy of the pool is in use
-		t.wanted = t.cfg.Copies
-	}
-	return t.needed(func(numbers []int) ([]int, error) { // all of them; ours, too, is what equals the source
-		foreign := slices.DeleteFunc(slices.Clone(numbers), t.isOwned)
-		_, _, err := t.pool.Adopt(j.ctx, src, foreign, &pool.Manifest{})
-		return numbers, err
-	})
-}
-
-// known is what is known of the copies of the source in force that nobody has touched: there is no need
-// to read them again, which would keep the loop from its work.
+// known returns what is known of the copies of the source in force that nobody has touched: there is no need
+// to read them again.
 func (t *target) known() *pool.Manifest {
 	m := &pool.Manifest{Copies: map[int]fsys.Info{}}
 	if t.src == nil {
@@ -138,112 +237,23 @@ func (t *target) known() *pool.Manifest {
 	return m
 }
 
-// clone is steps 3 and 4, off the loop. Before that no manifest may be left on the disk which says that
-// an earlier generation is about to get its names: by it, what a crash leaves of these copies would
-// seem to be somebody else's file that came out of a copy's place.
-func (t *target) clone(j *job, src *pool.Source, numbers []int) {
-	p := t.pool
-	j.cloning = time.Now()
-	err := t.save()
-	t.off(func() func() {
-		var staged *pool.Staged
-		if err == nil {
-			err = pool.SyncManifest(t.state, t.name)
-		}
-		if err == nil {
-			staged, err = p.Stage(j.ctx, src, numbers)
-		}
-		if err == nil {
-			if err = staged.Executable(); err != nil {
-				err = errors.Join(err, staged.Discard())
-			}
-		}
-		return func() { t.failJob(j, src, t.haveCopies(j, src, staged, err)) }
-	})
-}
-
-// haveCopies begins step 5: before the copies get their names the manifest says that they are ours,
-// for after a power cut there may be nothing else left that does. That is made durable off the loop:
-// a disk may take its time.
-func (t *target) haveCopies(j *job, src *pool.Source, staged *pool.Staged, err error) error {
-	if err != nil {
-		return err
-	}
+// staged notes the copies that are about to get their names: they have no process yet, and are ours.
+func (t *target) staged(j *job, staged *pool.Staged) error {
 	cloned(&t.measures, j)
-	if err := t.mayCommit(j, src); err != nil {
-		return errors.Join(err, staged.Discard())
-	}
-	j.staged = staged.Copies()
+	j.staged, j.written = staged.Copies(), true
 	t.follower.Made(ids(j.staged))
-	if err := t.save(); err != nil {
-		return errors.Join(err, staged.Discard())
-	}
-	t.off(func() func() {
-		err := pool.SyncManifest(t.state, t.name)
-		return func() { t.failJob(j, src, t.commit(j, src, staged, err)) }
-	})
-	return nil
+	return t.save()
 }
 
-// mayCommit refuses when the copies are no longer wanted.
-func (t *target) mayCommit(j *job, src *pool.Source) error {
-	if err := j.ctx.Err(); err != nil {
-		return err
-	}
-	if j.origin == fromPath || j.origin == fromAdopted {
-		at, err := t.link.Look()
-		if err != nil || j.origin == fromPath && !at.Info.SameContent(src.Info()) || j.origin == fromAdopted && at.Kind != linker.Ours {
-			return errors.Join(linker.ErrSuperseded, err)
-		}
-	}
-	return nil
-}
-
-// commit goes on with step 5: the copies get their names, which is made durable off the loop.
-func (t *target) commit(j *job, src *pool.Source, staged *pool.Staged, err error) error {
-	if err == nil {
-		err = t.mayCommit(j, src)
-	}
-	if err != nil {
-		j.staged = nil
-		return errors.Join(err, staged.Discard(), t.save())
-	}
+// commit gives the staged copies their names, and passes over those whose places are not ours.
+func (t *target) commit(j *job, staged *pool.Staged) (err error) {
 	t.replaced(j.staged)
 	j.staged = nil
-	committed, err := staged.Commit(j.ctx)
-	if err = t.passOver(err); err == nil && len(committed) == 0 {
+	j.committed, err = staged.Commit(j.ctx)
+	if err = t.passOver(err); err == nil && len(j.committed) == 0 {
 		err = errPassed
 	}
-	if err != nil {
-		return errors.Join(err, t.save())
-	}
-	p := t.pool
-	t.off(func() func() {
-		err := p.Sync()
-		return func() { t.named(j, src, committed, err) }
-	})
-	return nil
-}
-
-// named goes on when the copies have their names for good.
-func (t *target) named(j *job, src *pool.Source, committed []pool.Copy, err error) {
-	if err == nil {
-		err = j.ctx.Err()
-	}
-	if err != nil {
-		t.failJob(j, src, err)
-		return
-	}
-	t.tookToMake(j)
-	if j.grow {
-		t.grown(j, committed)
-		t.endJob(j, t.save())
-		if t.atRest {
-			t.steer(time.Now()) // a process may be waiting for the room
-		}
-		return
-	}
-	t.endJob(j, t.inForce(j, src))
+	return err
 }
 
 // ids is the identities of copies.
@@ -274,9 +284,6 @@ func (t *target) inForce(j *job, src *pool.Source) error {
 		delete(t.suspect, n)
 	}
 	if err := t.decided(func() error { return t.putInForce(j, src) }); err != nil {
-		if t.src != src {
-			src.Close()
-		}
 		return err
 	}
 	t.prune()
@@ -353,7 +360,7 @@ func (t *target) putInForce(j *job, src *pool.Source) error {
 			return err
 		}
 	}
-	t.src = src
+	t.src, j.inForce = src, true
 	if before != nil {
 		if fresh {
 			t.stale[before.Info().ID] = time.Now()
@@ -388,13 +395,14 @@ func (t *target) leads() string {
 }
 
 // startFromPath makes a generation from the file at path.
-func (t *target) startFromPath(ctx context.Context, o observation) error {
-	return t.start(ctx, fromPath, o.view.Path, func() (*os.File, error) {
-		f, err := t.link.Dir().Open(t.base())
+func (t *target) startFromPath(ctx context.Context) {
+	link, name := t.link, t.base()
+	t.start(ctx, &job{origin: fromPath}, func() (*os.File, error) {
+		f, err := link.Dir().Open(name)
 		if err != nil {
 			return nil, err
 		}
-		why, err := t.link.Wrapper(f)
+		why, err := link.Wrapper(f)
 		if err == nil && why != "" {
 			err = errors.New(why + ": put the program itself at path, or set path to where it is")
 		}
@@ -407,21 +415,23 @@ func (t *target) startFromPath(ctx context.Context, o observation) error {
 }
 
 // startFromPristine makes the copies that are missing, or all, from the pristine.
-func (t *target) startFromPristine(ctx context.Context) error {
-	return t.start(ctx, fromPristine, linker.Standing{}, t.openPristine)
+func (t *target) startFromPristine(ctx context.Context) {
+	t.start(ctx, &job{origin: fromPristine}, openPristine(t.link, t.dirPath()))
 }
 
-// openPristine opens the pristine as a source.
-func (t *target) openPristine() (*os.File, error) {
-	f, err := t.link.Private().Open(t.link.PristineName())
-	if err != nil {
-		return nil, err
+// openPristine returns what opens the pristine of the install directory dir as a source.
+func openPristine(link *linker.Link, dir string) func() (*os.File, error) {
+	return func() (*os.File, error) {
+		f, err := link.Private().Open(link.PristineName())
+		if err != nil {
+			return nil, err
+		}
+		if err := install.Complete(f, dir); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("the pristine cannot be cloned: %w", err)
+		}
+		return f, nil
 	}
-	if err := install.Complete(f, t.dirPath()); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("the pristine cannot be cloned: %w", err)
-	}
-	return f, nil
 }
 
 // renew sets the pristine aside, to which somebody has written, and puts a clone of a copy in its place;

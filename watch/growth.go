@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
 	"relinkd/api"
@@ -85,36 +86,55 @@ func (t *target) growthTime(now time.Time) time.Duration {
 
 // grow makes more copies of the generation in force.
 func (t *target) grow(ctx context.Context, numbers []int) {
-	j := &job{origin: fromPristine, info: t.src.Info(), grow: true, began: time.Now()}
-	j.ctx, j.cancel = context.WithCancel(ctx)
 	t.disk.seen = time.Time{}
-	t.lookForRoom(j.began)
+	t.lookForRoom(time.Now())
 	if t.disk.full != "" {
-		t.endJob(j, errors.New(t.disk.full))
+		t.cannot(errors.New(t.disk.full))
 		return
 	}
 	numbers = numbers[:min(len(numbers), t.disk.fits)]
+	if t.job != nil { // what is missing among the pool's own numbers is for that to make
+		first := t.following()
+		for i := range numbers {
+			numbers[i] = first + i
+		}
+	}
 	if numbers = t.allFree(numbers); len(numbers) == 0 {
-		t.endJob(j, errNoNumber)
+		t.cannot(errNoNumber)
 		return
 	}
-	t.job, j.blocked = j, len(t.blocked)
-	t.clone(j, t.src, numbers)
+	t.start(ctx, &job{origin: fromPristine, grow: true, src: t.src.Share(), numbers: numbers}, nil)
 }
 
-// grown takes copies into the pool. The policy moves on to them.
-func (t *target) grown(j *job, copies []pool.Copy) {
-	for _, c := range copies {
+// cannot notes why no further copy can be made now.
+func (t *target) cannot(err error) {
+	t.growFailed, t.growFailedAt = advise(err), time.Now()
+	t.wrong(zerolog.ErrorLevel, "cannot grow the pool: "+t.growFailed, fmt.Sprintf("there are %d copies and no more", t.wanted))
+	t.growRetry.next(time.Now())
+}
+
+// grown takes the copies of a job into the pool, and moves on to them if the policy says so: a process may be
+// waiting for the room.
+func (t *target) grown(j *job) {
+	t.tookToMake(j)
+	for _, c := range j.committed {
 		t.wanted = max(t.wanted, t.rank(c.Number))
 		t.measures.Grown++
 		t.did(api.Event{Kind: api.EventGrowth, To: pool.CopyName(t.base(), c.Number), Seconds: time.Since(j.began).Seconds()}, "grew the pool to %d copies", t.wanted)
 	}
+	if err := t.save(); err != nil {
+		t.failed(err)
+	}
+	if t.atRest {
+		t.steer(time.Now())
+	}
 }
 
-// tookToMake takes note of how long the copies of a job took.
+// tookToMake takes note of how long the copies of a job took: further ones from when they were asked for.
 func (t *target) tookToMake(j *job) {
 	t.growth = time.Since(j.cloning)
 	if j.grow {
+		t.growth = time.Since(j.began)
 		t.growths.Add(t.growth, time.Now())
 	}
 }

@@ -3,10 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
-
-	"github.com/rs/zerolog"
 
 	"relinkd/fsys"
 	"relinkd/linker"
@@ -23,24 +20,34 @@ const (
 	fromAdopted                // a file that an operator puts in force, while path stays ours
 )
 
-// job is the making of copies, which runs off the loop. There is one at a time.
+// job is the making of copies, which runs beside the loop. There is one at a time that makes a generation, and
+// beside it one that makes more copies of the generation in force. Its goroutine touches what is below the line
+// on the loop alone.
 type job struct {
+	t       *target
+	link    *linker.Link
 	origin  origin
-	info    fsys.Info // of the source when the job began
-	path    linker.Standing
-	grow    bool        // one more copy of the generation in force
-	staged  []pool.Copy // those that are about to get their names
-	mends   []int       // copies that are made anew or were found to be right after all
-	blocked int         // how many numbers were passed over when it began
+	path    linker.Standing // of fromLinked: what stood at path when it began
+	file    string          // of fromAdopted: what the operator named
+	asked   *waiter         // of fromAdopted: the operator
+	grow    bool            // more copies of the generation in force
+	src     *pool.Source    // of grow: what they are made of, with a use of its own
+	numbers []int           // of grow: theirs
 	began   time.Time
-	cloning time.Time // when the making of its copies began; zero for not yet
-	file    string    // of fromAdopted: what the operator named
-	asked   *waiter   // of fromAdopted: the operator
+	blocked int // how many numbers were passed over when it began
 	ctx     context.Context
 	cancel  func()
+	// ---
+	info      fsys.Info   // of the source, once it is open
+	staged    []pool.Copy // those that are about to get their names
+	written   bool        // the manifest names them
+	committed []pool.Copy // those that have got their names
+	mends     []int       // copies that are made anew or were found to be right after all
+	cloning   time.Time   // when the making of its copies began; zero for not yet
+	inForce   bool        // its source is
 }
 
-// off runs work off the loop, and on the loop what work returns. cancelWork waits for it.
+// off runs work beside the loop, and on the loop what work returns. cancelWork waits for it.
 func (t *target) off(work func() func()) {
 	t.working++
 	go func() {
@@ -49,33 +56,56 @@ func (t *target) off(work func() func()) {
 	}()
 }
 
-// failJob ends a job, and the use of its source, where a step of it has failed.
-func (t *target) failJob(j *job, src *pool.Source, err error) {
-	if err == nil {
-		return
-	}
-	if !j.grow {
-		src.Close()
-	}
-	t.endJob(j, err)
+// onLoop, called from work beside the loop, runs fn on it and waits for that.
+func (t *target) onLoop(fn func()) {
+	done := make(chan struct{})
+	t.results <- func() { defer close(done); fn() }
+	<-done
 }
+
+// jobs returns those that go on.
+func (t *target) jobs() (all []*job) {
+	for _, j := range []*job{t.job, t.growing} {
+		if j != nil {
+			all = append(all, j)
+		}
+	}
+	return all
+}
+
+// isMaking reports whether copies are being made.
+func (t *target) isMaking() bool { return t.job != nil || t.growing != nil }
 
 // endJob is called on the loop with a job's outcome.
 func (t *target) endJob(j *job, err error) {
 	j.cancel()
-	if t.job == j {
+	switch j {
+	case t.job:
 		t.job = nil
+	case t.growing:
+		t.growing = nil
+		j.src.Close()
 	}
+	j.staged = nil
 	if err != nil && j.origin == fromAdopted {
 		t.notAdopted(j, err)
 		return
+	}
+	if err != nil && j.written {
+		err = errors.Join(err, t.save())
 	}
 	switch {
 	case err == nil:
 		t.retry.reset()
 		t.growRetry.reset()
 		t.growFailed = ""
+		if j.grow {
+			t.grown(j)
+		}
 	case errors.Is(err, context.Canceled):
+	case errors.Is(err, errReplaced):
+		t.spoiled = true
+		t.wake()
 	case errors.Is(err, errPassed) && len(t.blocked) > j.blocked:
 		t.wake()
 	case errors.Is(err, linker.ErrSuperseded), errors.Is(err, pool.ErrChanged):
@@ -83,9 +113,7 @@ func (t *target) endJob(j *job, err error) {
 	case t.mustRestart(err):
 	case j.grow:
 		t.cleaned = false // a call that removes something may be what failed
-		t.growFailed, t.growFailedAt = advise(err), time.Now()
-		t.wrong(zerolog.ErrorLevel, "cannot grow the pool: "+t.growFailed, fmt.Sprintf("there are %d copies and no more", t.wanted))
-		t.growRetry.next(time.Now())
+		t.cannot(err)
 	default:
 		t.cleaned = false
 		t.failed(err)
@@ -109,7 +137,7 @@ func (t *target) leaveNoTrace() {
 // superviseJob ends a job whose source is no longer what should be made.
 func (t *target) superviseJob(o observation) {
 	news := o.view.Path.Kind == linker.File && t.job.origin != fromPath || o.view.Path.Kind != linker.Ours && t.job.origin == fromAdopted
-	gone := t.job.origin == fromPath && !o.view.Path.Info.SameContent(t.job.info)
+	gone := t.job.origin == fromPath && !t.job.info.ID.IsZero() && !o.view.Path.Info.SameContent(t.job.info)
 	if news || gone {
 		t.job.cancel()
 	}
@@ -117,8 +145,8 @@ func (t *target) superviseJob(o observation) {
 
 // cancelWork ends what goes on off the loop and waits until it has cleaned up.
 func (t *target) cancelWork() {
-	if t.job != nil {
-		t.job.cancel()
+	for _, j := range t.jobs() {
+		j.cancel()
 	}
 	t.stopVerify()
 	for t.working > 0 {

@@ -324,9 +324,11 @@ func (t *target) save() error {
 	for _, c := range t.pool.Owned() {
 		m.Copies[c.Number] = c.Info
 	}
-	if t.job != nil && len(t.job.staged) > 0 {
-		m.Staged = map[int]fsys.Info{}
-		for _, c := range t.job.staged {
+	for _, j := range t.jobs() {
+		for _, c := range j.staged {
+			if m.Staged == nil {
+				m.Staged = map[int]fsys.Info{}
+			}
 			m.Staged[c.Number] = c.Info
 			if t.isOwned(c.Number) {
 				m.Stale = append(m.Stale, t.owned(c.Number).Info.ID)

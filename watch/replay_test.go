@@ -11,10 +11,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"relinkd/api"
@@ -54,7 +56,7 @@ type turn struct {
 const eventsASecond = 20_000
 
 // The turns.
-var turnKinds = []string{"upgrade", "copy removed", "more copies", "fewer copies", "another target", "its end", "events lost", "rest"}
+var turnKinds = []string{"upgrade", "copy removed", "more copies", "fewer copies", "another target", "its end", "events lost", "rest", "reclone", "adopt", "making fails"}
 
 const (
 	replayLasts = 1800 * time.Millisecond
@@ -354,7 +356,11 @@ func (r *replay) moment(ctx context.Context, read func()) {
 		}
 	}
 	if r.target.working > len(r.held) {
-		r.held = append(r.held, heldResult{now.Add(r.Growth*6/10 + r.some(r.Growth*4/10)), <-r.target.results})
+		later := r.Growth*6/10 + r.some(r.Growth*4/10) // three times between the first and the last moment of a generation
+		if r.target.growing != nil {                   // four times
+			later = later * 3 / 4
+		}
+		r.held = append(r.held, heldResult{now.Add(later), <-r.target.results})
 	}
 	asked := false
 	for i, h := range r.held {
@@ -406,6 +412,10 @@ const learns = 2 * time.Second
 // processes begin.
 func (r *replay) judge(now time.Time) {
 	t := r.target
+	if t.cannotGrow(now) != "" { // and says so; it has to catch up then
+		r.turned, r.broken = now, time.Time{}
+		return
+	}
 	if t.promise.broken == "" {
 		r.broken = time.Time{}
 		return
@@ -416,7 +426,7 @@ func (r *replay) judge(now time.Time) {
 	if now.Sub(r.broken) < learns && !r.calm(now) {
 		return
 	}
-	if r.wrong != "" || t.status != api.Steady || t.job != nil && !t.job.grow || now.Sub(t.rotatedAt) < 0 {
+	if r.wrong != "" || t.status != api.Steady || t.job != nil || now.Sub(t.rotatedAt) < 0 {
 		return
 	}
 	if r.lossy(now) || t.current == 0 || now.Sub(t.since) < 100*time.Millisecond {
@@ -626,6 +636,23 @@ func (r *replay) turn(what string) {
 			r.other.Close()
 			r.other = nil
 		}
+	case "reclone": // refused where nothing is in force, as adopt is
+		_, _ = t.reclone()
+	case "adopt":
+		for _, h := range r.held { // what is under way is called off
+			h.result()
+		}
+		r.held = nil
+		r.version++
+		_, _ = t.adopt(context.Background(), r.site.file(strconv.Itoa(r.version)))
+	case "making fails": // of a generation or of more copies, once
+		var failed atomic.Bool
+		r.site.calls.on("clone: create", func(string) error {
+			if failed.Swap(true) {
+				return nil
+			}
+			return unix.EIO
+		})
 	case "events lost":
 		r.lostAt = time.Now()
 		r.kernel.Lose()

@@ -23,7 +23,8 @@ func relinkedNotice(times int, text string, at time.Time) string {
 // leads to an executable throughout, whoever links to it meanwhile.
 func (t *target) startTakeOver(ctx context.Context, o observation) error {
 	if o.view.Pristine.Kind == linker.File {
-		return t.takeOverFrom(ctx, o) // go on where it was interrupted
+		t.takeOverFrom(ctx, o) // go on where it was interrupted
+		return nil
 	}
 	linked := pool.CopyName(t.base(), o.view.Path.Number)
 	if err := t.link.MakePrivate(); err != nil {
@@ -33,29 +34,50 @@ func (t *target) startTakeOver(ctx context.Context, o observation) error {
 		return err
 	}
 	t.did(api.Event{Kind: api.EventManage}, "took %s, which %s leads to, as the source", linked, t.cfg.Path)
-	return t.takeOverFrom(ctx, o)
+	t.takeOverFrom(ctx, o)
+	return nil
 }
 
 // takeOverFrom begins with the making of the copies, when the pristine has its name.
-func (t *target) takeOverFrom(ctx context.Context, o observation) error {
-	return t.start(ctx, fromLinked, o.view.Path, t.openPristine)
+func (t *target) takeOverFrom(ctx context.Context, o observation) {
+	t.start(ctx, &job{origin: fromLinked, path: o.view.Path}, openPristine(t.link, t.dirPath()))
+}
+
+// handMade is what stands in the place of a copy and does not equal the source wholly.
+type handMade struct {
+	number int
+	info   fsys.Info
+	same   bool  // in content
+	err    error // why it cannot be read
 }
 
 // takeOverCopies makes the hand-made copies of the pool's numbers ours, so that those that do not
 // equal the source can be replaced.
-func (t *target) takeOverCopies(j *job, src *pool.Source) error {
-	adopted, rest, err := t.pool.Adopt(j.ctx, src, t.numbers(), &pool.Manifest{})
+func (j *job) takeOverCopies(p *pool.Pool, src *pool.Source) error {
+	t := j.t
+	var numbers []int
+	var base string
+	err := j.onLoop(func() error { numbers, base = t.numbers(), t.base(); return nil })
 	if err != nil {
 		return err
 	}
-	again, kept := 0, 0
+	equal, err := p.Compare(j.ctx, src, numbers, &pool.Manifest{})
+	if err != nil {
+		return err
+	}
+	var adopted []pool.Copy
+	var rest []int
+	if err := j.onLoop(func() error { adopted, rest = p.Take(equal); return nil }); err != nil {
+		return err
+	}
+	var others []handMade
 	for _, n := range rest {
-		f, err := t.link.Dir().Open(pool.CopyName(t.base(), n))
+		f, err := j.link.Dir().Open(pool.CopyName(base, n))
 		if fsys.NotExist(err) {
 			continue
 		}
 		if err != nil {
-			t.block(n, fmt.Errorf("%s cannot be read: %w", pool.CopyName(t.base(), n), err))
+			others = append(others, handMade{number: n, err: err})
 			continue
 		}
 		info, same, err := compare(j.ctx, f, src)
@@ -63,16 +85,29 @@ func (t *target) takeOverCopies(j *job, src *pool.Source) error {
 		if err != nil {
 			return fmt.Errorf("cannot take over the hand-made pool: %w", err)
 		}
-		again++
-		if !same {
-			kept++
-			info = fsys.Info{ID: info.ID} // of no content that we know: kept when it is replaced
-			t.warn(repair("differs", pool.CopyName(t.base(), n)), "%s differs from the source: it is kept as %s.drifted in %s", pool.CopyName(t.base(), n), pool.CopyName(t.base(), n), t.link.Private().Path())
-		}
-		t.pool.Own(pool.Copy{Number: n, Info: info})
+		others = append(others, handMade{number: n, info: info, same: same})
 	}
-	t.did(api.Event{Kind: api.EventManage}, "verified the hand-made copies: %d stay, %d are cloned again, of which %d differed in content", len(adopted), again, kept)
-	return nil
+	return j.onLoop(func() error { t.tookOver(len(adopted), others); return nil })
+}
+
+// tookOver owns the hand-made copies that are to be replaced.
+func (t *target) tookOver(adopted int, others []handMade) {
+	again, kept := 0, 0
+	for _, o := range others {
+		name := pool.CopyName(t.base(), o.number)
+		if o.err != nil {
+			t.block(o.number, fmt.Errorf("%s cannot be read: %w", name, o.err))
+			continue
+		}
+		again++
+		if !o.same {
+			kept++
+			o.info = fsys.Info{ID: o.info.ID} // of no content that we know: kept when it is replaced
+			t.warn(repair("differs", name), "%s differs from the source: it is kept as %s.drifted in %s", name, name, t.link.Private().Path())
+		}
+		t.pool.Own(pool.Copy{Number: o.number, Info: o.info})
+	}
+	t.did(api.Event{Kind: api.EventManage}, "verified the hand-made copies: %d stay, %d are cloned again, of which %d differed in content", adopted, again, kept)
 }
 
 // compare describes f and tells whether its content is that of src.

@@ -60,12 +60,13 @@ type target struct {
 	wanted  int          // numbers 1 to wanted make up the pool
 
 	released     bool
-	onTrial      bool    // an operator wants it managed, and that is not sure to be possible: NAME.released stands still
-	spoiled      bool    // somebody has written to the pristine
-	recovered    fsys.ID // the pristine that a recovery has made; it is no manifest's
-	takeOver     bool    // the operator asked to manage a hand-made pool
-	remake       bool    // the operator asked for all copies anew
-	job          *job
+	onTrial      bool          // an operator wants it managed, and that is not sure to be possible: NAME.released stands still
+	spoiled      bool          // somebody has written to the pristine
+	recovered    fsys.ID       // the pristine that a recovery has made; it is no manifest's
+	takeOver     bool          // the operator asked to manage a hand-made pool
+	remake       bool          // the operator asked for all copies anew
+	job          *job          // the making of a generation
+	growing      *job          // the making of more copies of the one in force, which may go on beside
 	verifying    *verification // the check of all copies that is under way
 	working      int           // pieces of work off the loop whose results are still to come
 	exec         execution
@@ -333,6 +334,10 @@ func (t *target) close() {
 	t.unload()
 	t.follower.Close()
 	for _, w := range t.waiters {
+		if w.inForce { // what was asked for is done, whatever would have followed
+			w.done <- nil
+			continue
+		}
 		w.done <- errors.New("relinkd is stopping")
 	}
 	t.waiters = nil
@@ -362,7 +367,7 @@ func (t *target) settled() bool {
 	case api.Starting, api.Settling, api.Cloning:
 		return false
 	case api.Bypassed, api.Steady:
-		return t.job == nil
+		return !t.isMaking()
 	}
 	return true
 }

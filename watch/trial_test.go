@@ -138,7 +138,7 @@ func TestManageGivenUpLeavesAReleaseAlone(t *testing.T) {
 		}()
 		<-reached
 		if stop {
-			go d.stop()
+			d.quit()
 		} else {
 			cancel()
 		}

@@ -65,6 +65,7 @@ func (t *target) verify(done func(api.TargetVerification, error)) {
 			found.Copies = append(found.Copies, api.CopyFinding{Name: base, Problem: problem})
 		}
 	}
+	v.src.Share()
 	t.off(func() func() {
 		var err error
 		for _, n := range numbers {
@@ -106,9 +107,7 @@ func (t *target) verified(v *verification, found api.TargetVerification, err err
 	if errors.Is(err, context.Canceled) {
 		err = errOvertaken
 	}
-	if v.src != t.src {
-		v.src.Close() // replaced meanwhile, and kept open for the check
-	}
+	v.src.Close()
 	if err == nil && v.src == t.src && t.active {
 		for _, c := range found.Copies {
 			switch n := pool.CopyNumber(t.base(), c.Name); {
@@ -133,7 +132,7 @@ const overtakenVerify = time.Minute
 
 // verifyDue begins the check that census.verify asks for.
 func (t *target) verifyDue(now time.Time) {
-	if now.Before(t.nextVerify) || t.job != nil {
+	if now.Before(t.nextVerify) || t.isMaking() {
 		return
 	}
 	t.nextVerify = now.Add(t.verifyEvery)
@@ -156,11 +155,13 @@ func (t *target) stopVerify() {
 	}
 }
 
-// drop closes a source, or leaves that to the check that still reads it.
+// drop closes a source that is no longer in force, and ends what still reads it.
 func (t *target) drop(src *pool.Source) {
 	if t.verifying != nil && t.verifying.src == src {
 		t.verifying.cancel()
-		return
+	}
+	if t.growing != nil && t.growing.src == src {
+		t.growing.cancel()
 	}
 	src.Close()
 }
@@ -175,7 +176,7 @@ func (t *target) resolve() {
 	clear(t.doubted)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.stopResolve = cancel
-	p, src := t.pool, t.src
+	p, src := t.pool, t.src.Share()
 	t.off(func() func() {
 		problems := map[int]string{}
 		var err error
@@ -186,6 +187,7 @@ func (t *target) resolve() {
 		}
 		return func() {
 			cancel()
+			src.Close()
 			t.stopResolve = nil
 			if p != t.pool {
 				return // what was compared is no more
