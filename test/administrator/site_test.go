@@ -25,6 +25,7 @@ const (
 	name    = "imapd" // of the target and its executable
 	copies  = 3
 	nobody  = 65534            // who executes path, when root runs the test
+	group   = 12               // which that user is of, and which root gives files to
 	verbMax = 90 * time.Second // any verb has come to an end by then
 )
 
@@ -267,7 +268,7 @@ func (s *site) verb(args ...string) (code int, out string, err error) {
 func execute(path string) ([]byte, error) {
 	cmd := exec.Command(path)
 	if os.Geteuid() == 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{group}}}
 	}
 	cmd.Dir = "/"
 	in, err := cmd.StdinPipe()

@@ -362,7 +362,7 @@ var actions = map[string]action{
 
 	// What root alone can do.
 	"chown": {3, true, true, func(w *walk, on string, n int) error {
-		return unix.Fchownat(unix.AT_FDCWD, places[on](w), []int{0, nobody, 1, 0}[n%4], []int{0, nobody, 0, 12}[n%4], unix.AT_SYMLINK_NOFOLLOW*(n%2))
+		return unix.Fchownat(unix.AT_FDCWD, places[on](w), []int{0, nobody, 1, 0}[n%4], []int{0, nobody, 0, group}[n%4], unix.AT_SYMLINK_NOFOLLOW*(n%2))
 	}},
 	"setcap": {2, true, true, func(w *walk, on string, n int) error {
 		if n%3 == 2 {
