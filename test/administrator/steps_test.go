@@ -240,11 +240,11 @@ var actions = map[string]action{
 	}},
 	"empty": {2, true, false, func(w *walk, on string, _ int) error { return w.truncateAt(on, 0) }},
 	"cut":   {2, true, false, func(w *walk, on string, _ int) error { return w.truncateAt(on, 300) }},
-	"grow": {2, true, false, func(w *walk, on string, n int) error { // >>, a signer; with n = 3 well above the size of a launcher
+	"grow": {2, true, false, func(w *walk, on string, n int) error { // >>, a signer; with n >= 4 well above the size of a launcher
 		path := places[on](w)
 		at := kindOf(path)
 		more := []byte(fmt.Sprintf("+v%d", n))
-		if n == 3 {
+		if n >= 4 {
 			more = append(make([]byte, 2000), more...)
 		}
 		if err := w.appendTo(path, more); err != nil {
