@@ -123,10 +123,13 @@ func (l *Link) lacksNow() (what string, ours bool, err error) {
 	return l.wraps(f, at.Info)
 }
 
-// wraps tells of a complete executable at path that may be a wrapper of ours: another name in the install
-// directory leads to the copies, as after a dpkg-divert or a mv of our link, and the file is none that
+// wraps tells of a complete executable at path that is a wrapper of ours, or may be one: another name in the
+// install directory leads to the copies, as after a dpkg-divert or a mv of our link, and the file is none that
 // relinkd keeps.
 func (l *Link) wraps(f *os.File, info fsys.Info) (what string, ours bool, err error) {
+	if what, err = l.executesOurs(f); err != nil || what != "" {
+		return what, false, err
+	}
 	links, err := l.linksToOurs()
 	if err != nil || len(links) == 0 {
 		return "", false, err
@@ -142,6 +145,15 @@ func (l *Link) wraps(f *os.File, info fsys.Info) (what string, ours bool, err er
 // copies, by the private link or by the name that our link was moved to, and copies of it would execute each
 // other forever. "" when nothing says so.
 func (l *Link) Wrapper(f *os.File) (why string, err error) {
+	what, err := l.executesOurs(f)
+	if err != nil || what == "" {
+		return "", err
+	}
+	return l.Path() + " " + what, nil
+}
+
+// executesOurs is Wrapper without path's name.
+func (l *Link) executesOurs(f *os.File) (what string, err error) {
 	links, err := l.linksToOurs()
 	if err != nil {
 		return "", err
@@ -163,7 +175,7 @@ func (l *Link) Wrapper(f *os.File) (why string, err error) {
 			return "", err
 		}
 		if is {
-			return fmt.Sprintf("%s says %q, and %s leads to relinkd's copies: it is a wrapper of them", l.Path(), text, name), nil
+			return fmt.Sprintf("says %q, and %s leads to relinkd's copies: it is a wrapper of them", text, name), nil
 		}
 	}
 	return "", nil

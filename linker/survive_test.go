@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/internal/standin"
 	"relinkd/linker/launcher"
 	"relinkd/pool"
 )
@@ -70,6 +71,10 @@ func standings() []atPath {
 		{"a complete file that may wrap a link of ours", func(s *site) {
 			must(s.t, os.Symlink(".relinkd/imapd", s.dir+"/imapd.real"))
 			s.arrive("G")
+		}, File, false, false},
+		{"a complete file that executes the private link", func(s *site) {
+			must(s.t, os.WriteFile(s.path, append(standin.ELF("G"), s.private("")+"\x00"...), 0o755))
+			must(s.t, os.Chmod(s.path, 0o755))
 		}, File, false, false},
 		{"the program itself beside a link of ours", func(s *site) {
 			must(s.t, os.Symlink(".relinkd/imapd", s.dir+"/imapd.real"))

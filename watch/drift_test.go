@@ -5,12 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"relinkd/api"
 	"relinkd/internal/fstest"
+	"relinkd/internal/standin"
 )
 
 // rot changes one byte of a file so that neither size nor modification time tell.
@@ -145,6 +147,17 @@ func TestRefusedSource(t *testing.T) {
 	}
 	s.install("2")
 	d.steady("2")
+	// A program that executes what leads to the copies: they would execute each other.
+	wrapper := append(standin.ELF("wrapper"), s.privateLink()+"\x00"...)
+	must(t, os.WriteFile(s.path+".new", wrapper, 0o755))
+	must(t, os.Rename(s.path+".new", s.path))
+	d.degraded("is a wrapper of them")
+	if _, err := d.Restore(t.Context(), name, false); err == nil || !strings.Contains(err.Error(), "the program is kept as "+s.pristine()) {
+		t.Errorf("restore over a wrapper: %v", err)
+	}
+	s.holds(s.pristine(), "2")
+	s.install("3")
+	d.steady("3")
 }
 
 // What cannot be cloned is not published, and is tried again.
