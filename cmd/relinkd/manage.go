@@ -53,7 +53,7 @@ func (a *app) manage(ctx context.Context, svc api.Service, target string, yes, u
 		return err
 	}
 	if len(p.Steps) > 0 && !unchecked {
-		question, err := gate(target, doctor.Unsure(doctor.ThisHost(), p.Path), yes)
+		question, err := gate(target, a.unsure(p.Path), yes)
 		if err == nil && question != "" {
 			err = a.confirm(ctx, question)
 		}

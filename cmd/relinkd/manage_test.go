@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"relinkd/api"
 	"relinkd/internal/fstest"
 	"relinkd/internal/standin"
 )
@@ -60,5 +63,42 @@ func TestGate(t *testing.T) {
 	}
 	if question, err := gate("imapd", unsure, true); question != "" || err == nil || !strings.Contains(err.Error(), "nothing has been changed") || !strings.Contains(err.Error(), "--unchecked") {
 		t.Errorf("with --yes: %q, %v", question, err)
+	}
+}
+
+// planned is a service that manages whatever it is asked to.
+type planned struct {
+	api.Service
+	managed bool
+}
+
+func (p *planned) PlanManage(context.Context, string) (*api.TargetPlan, error) {
+	return &api.TargetPlan{Target: "imapd", Path: "/nowhere/imapd", Steps: []string{"publish it"}}, nil
+}
+
+func (p *planned) Manage(context.Context, string) (*api.Report, error) {
+	p.managed = true
+	return &api.Report{Target: "imapd"}, nil
+}
+
+// manage asks what gate says before all else, and nothing is managed without an answer to it.
+func TestManageGate(t *testing.T) {
+	for _, test := range []struct {
+		typed          string
+		yes, unchecked bool
+		managed        bool
+	}{
+		{"", true, false, false},
+		{"", true, true, true},
+		{"no\n", false, false, false},
+		{"yes\n", false, false, false}, // to this question, and not to the next
+		{"yes\n", false, true, true},
+	} {
+		a := &app{in: strings.NewReader(test.typed), out: io.Discard, errOut: io.Discard, unsure: func(string) []string { return []string{"fapolicyd runs"} }}
+		svc := &planned{}
+		err := a.manage(t.Context(), svc, "imapd", test.yes, test.unchecked)
+		if svc.managed != test.managed || (err == nil) != test.managed {
+			t.Errorf("%+v: managed %v, %v", test, svc.managed, err)
+		}
 	}
 }

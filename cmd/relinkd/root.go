@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"relinkd/config"
+	"relinkd/doctor"
 	"relinkd/internal/hangup"
 )
 
@@ -23,6 +24,7 @@ type app struct {
 	in         io.Reader
 	out        io.Writer
 	errOut     io.Writer
+	unsure     func(path string) []string // why it cannot be known whether others may execute copies of path, as doctor.Unsure
 }
 
 // run is the whole program: it returns its exit code. The first SIGINT or SIGTERM asks it to stop in
@@ -32,7 +34,7 @@ func run(args []string, out, errOut io.Writer) int {
 	defer restore()
 	context.AfterFunc(ctx, restore)
 
-	a := &app{in: os.Stdin, out: out, errOut: errOut}
+	a := &app{in: os.Stdin, out: out, errOut: errOut, unsure: func(path string) []string { return doctor.Unsure(doctor.ThisHost(), path) }}
 	root := a.rootCmd()
 	root.SetArgs(args)
 	root.SetOut(out)
