@@ -2,6 +2,7 @@ package linker
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -73,6 +74,10 @@ func TestLook(t *testing.T) {
 		{"a file", func(*site) {}, File, 0},
 		{"our link", func(s *site) { s.link(".relinkd/imapd", s.path) }, Ours, 0},
 		{"our link as nobody writes it", func(s *site) { s.link("./.relinkd/imapd", s.path) }, Alias, 0},
+		{"an absolute link to a private link that is gone", func(s *site) {
+			s.link(s.private(""), s.path)
+			must(t, os.RemoveAll(filepath.Join(s.dir, PrivateDir)))
+		}, Alias, 0},
 		{"a copy", func(s *site) { s.link("imapd_002", s.path) }, PoolLink, 2},
 		{"a copy by its whole path", func(s *site) { s.link(s.copy(3), s.path) }, PoolLink, 3},
 		{"a copy with a dot", func(s *site) { s.link("./imapd_001", s.path) }, PoolLink, 1},
@@ -225,6 +230,45 @@ func TestNothingPrivate(t *testing.T) {
 	must(t, l.KeepPrevious())
 	if after := s.tree(s.dir); !slices.Equal(after, before) {
 		t.Errorf("changed %q to %q", before, after)
+	}
+}
+
+// TestGenerationsGoLast: where removing what is kept ends half-way, what can be gone back to is left.
+func TestGenerationsGoLast(t *testing.T) {
+	s := newSite(t, t.TempDir()).published()
+	s.arrive("G")
+	for i, version := range []string{"a", "b"} {
+		s.put(s.private(suffixGeneration+strings.Repeat(version, 64)), fmt.Sprint(i))
+	}
+	var removed []string
+	l := s.open(&fsys.FS{Before: func(op fsys.Op, path string) error {
+		if op == "dismantle: unlink" {
+			removed = append(removed, strings.TrimPrefix(path, s.private("")))
+		}
+		return nil
+	}})
+	defer l.Close()
+	_, err := l.Dismantle("")
+	must(t, err)
+	if n := len(removed); n < 3 || !strings.HasPrefix(removed[n-1], suffixGeneration) || !strings.HasPrefix(removed[n-2], suffixGeneration) || removed[n-3] != suffixPristine {
+		t.Errorf("removed in the order of %q", removed)
+	}
+}
+
+// TestPruneKeepsTheLast: without a pristine an earlier generation may be the last of the program.
+func TestPruneKeepsTheLast(t *testing.T) {
+	s := newSite(t, t.TempDir()).published()
+	earlier := s.private(suffixGeneration + strings.Repeat("a", 64))
+	s.put(earlier, "E")
+	must(t, os.Rename(s.private(suffixPristine), s.dir+"/moved"))
+	l := s.open(nil)
+	defer l.Close()
+	if dropped, err := l.Prune(0); len(dropped) > 0 || err != nil || s.lstat(earlier).ID.IsZero() {
+		t.Errorf("dropped %+v, %v", dropped, err)
+	}
+	must(t, os.Rename(s.dir+"/moved", s.private(suffixPristine)))
+	if dropped, err := l.Prune(0); len(dropped) != 1 || err != nil {
+		t.Errorf("with a pristine: dropped %+v, %v", dropped, err)
 	}
 }
 

@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,12 +41,38 @@ var privateTamperings = []struct {
 	}},
 	{name: "the private directory is shut to others", do: func(t *testing.T, s *site) { must(t, os.Chmod(s.private(""), 0o700)) }},
 	{name: "the private directory is shut to all", do: func(t *testing.T, s *site) { must(t, os.Chmod(s.private(""), 0)) }},
+	{name: "the private directory is shut to one user", do: func(t *testing.T, s *site) {
+		err := unix.Setxattr(s.private(""), accessList, listFor(12345, 0), 0)
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			t.Skip("left out: this file system has no access lists")
+		}
+		must(t, err)
+	}},
 	{name: "the private directory is removed", do: func(t *testing.T, s *site) {
 		eventually(t, "the private directory is deleted", func() bool { return os.RemoveAll(s.private("")) == nil })
 	}},
 	{name: "the private directory is moved away", do: func(t *testing.T, s *site) {
 		must(t, os.Rename(s.private(""), filepath.Join(filepath.Dir(s.dir), "moved")))
 	}},
+}
+
+// accessList is the extended attribute that is a file's access list.
+const accessList = "system.posix_acl_access"
+
+// listFor is an access list, struct posix_acl_xattr_header and its entries of linux/posix_acl_xattr.h, that gives
+// what mode 0755 does, and one more user perm.
+func listFor(user uint32, perm uint16) []byte {
+	const undefined = ^uint32(0)
+	list := binary.LittleEndian.AppendUint32(nil, 2)
+	for _, e := range []struct {
+		tag, perm uint16
+		id        uint32
+	}{{0x01, 7, undefined}, {0x02, perm, user}, {0x04, 5, undefined}, {0x10, 5, undefined}, {0x20, 5, undefined}} {
+		list = binary.LittleEndian.AppendUint16(list, e.tag)
+		list = binary.LittleEndian.AppendUint16(list, e.perm)
+		list = binary.LittleEndian.AppendUint32(list, e.id)
+	}
+	return list
 }
 
 // relink makes path a link that says text, in one step.
@@ -90,6 +118,9 @@ func (s *site) intact(current string) bool {
 	text := linkTextOf(s.privateLink())
 	var st unix.Stat_t
 	if unix.Stat(s.private(""), &st) != nil || st.Mode&0o777 != 0o755 {
+		return false
+	}
+	if n, err := unix.Getxattr(s.private(""), accessList, nil); err == nil && n > 0 {
 		return false
 	}
 	_, err := os.Stat(s.privateLink())

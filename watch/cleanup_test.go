@@ -82,4 +82,16 @@ func TestSidecarGoesOnWithoutPathAfterARestart(t *testing.T) {
 	if !st.Executes {
 		t.Errorf("what services execute is the private link, which executes: %s", st.ExecutesReason)
 	}
+	for _, running := range []bool{true, false} { // and without the private directory, of which the manifest tells
+		if !running {
+			d.stop()
+		}
+		eventually(t, "the private directory is deleted", func() bool { return os.RemoveAll(s.private("")) == nil })
+		if !running {
+			d = s.start()
+		}
+		eventually(t, "the private link leads to a copy again", func() bool { return !lacks(s.privateLink()) })
+		s.runs(s.privateLink(), "1")
+		d.waitFor("it is told", func(st api.TargetStatus) bool { return st.Executes && st.Current != "" })
+	}
 }

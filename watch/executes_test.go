@@ -56,6 +56,12 @@ func TestExecutes(t *testing.T) {
 		{"the directory above it is shut to others", "001 (mode 0700)",
 			func(t *testing.T, s *site) { must(t, os.Chmod(filepath.Dir(s.dir), 0o700)) },
 			func(t *testing.T, s *site) { must(t, os.Chmod(filepath.Dir(s.dir), 0o755)) }},
+		{"the private link is gone and cannot be made again", ".relinkd/imapd",
+			func(t *testing.T, s *site) {
+				s.calls.on("rotate: symlink", func(string) error { return unix.EIO })
+				must(t, os.Remove(s.privateLink()))
+			},
+			func(_ *testing.T, s *site) { s.calls.on("rotate: symlink", nil) }},
 	} {
 		for _, publish := range ways {
 			t.Run(way.name+"/"+string(publish), func(t *testing.T) {

@@ -57,6 +57,11 @@ func TestGoBack(t *testing.T) {
 			for _, v := range []string{"2", "3", "4"} {
 				s.install(v)
 				d.steady(v)
+				if v == "2" && publish != config.PublishNone { // set on path, and so on all
+					must(t, os.Chmod(s.path, 0o751))
+					eventually(t, "the pristine has the mode", func() bool { return lstat(t, s.pristine()).Perm() == 0o751 })
+					d.steady(v)
+				}
 				eventually(t, "the one before is kept", func() bool {
 					return slices.Index(d.goBack(), v) == 0 && len(d.goBack()) > 1 && lstat(t, s.previous()).ID.IsZero()
 				})
@@ -81,9 +86,23 @@ func TestGoBack(t *testing.T) {
 				must(t, err)
 				said(t, r.Done, "leads to 3 copies")
 				d.steady("2")
+				if mode := lstat(t, s.copy(3)).Perm(); mode != 0o751 {
+					t.Errorf("after going back it has mode %04o", mode)
+				}
 				if got := d.goBack(); !slices.Equal(got, []string{"2", "4", "3"}) {
 					t.Errorf("after going back there are %q", got)
 				}
+				_, err = d.AdoptGeneration(ctx, name, sha("4"))
+				must(t, err)
+				d.steady("4")
+				if got := d.goBack(); !slices.Equal(got, []string{"4", "2", "3"}) {
+					t.Errorf("after going forth there are %q", got)
+				}
+			}
+			if publish == config.PublishNone { // cyrus.conf may name the private link yet
+				r, err = d.Restore(ctx, name, false)
+				must(t, err)
+				said(t, r.Warnings, "the earlier generation "+api.ShortHash(sha("3"))+" stays")
 			}
 			r, err = d.Restore(ctx, name, true)
 			must(t, err)

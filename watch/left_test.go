@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"relinkd/config"
 	"relinkd/fsys"
 	"relinkd/internal/faults"
+	"relinkd/pool"
 )
 
 // leaver is a site whose target is managed, and another configuration, read at the next start, that does not
@@ -106,10 +108,16 @@ func leftWhileStopped(t *testing.T) {
 // TestLeftCannotBeRestored: it is told of until it can be, and does not keep the one that has its name now
 // from its work.
 func TestLeftCannotBeRestored(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.EPERM, unix.EBUSY} { // an attribute, a mount point
+		t.Run(errno.Error(), func(t *testing.T) { leftCannotBeRestored(t, errno) })
+	}
+}
+
+func leftCannotBeRestored(t *testing.T, errno unix.Errno) {
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o755))
 	s, packaged := leaver(t, config.PublishSymlink, leavings(dir)["re-pathed"])
-	s.calls.on("restore: exchange", func(string) error { return unix.EPERM })
+	s.calls.on("restore: exchange", func(string) error { return errno })
 	d := s.start()
 	left := s.cfg.Targets[0].Name + leftMark
 	find := func() *api.TargetStatus {
@@ -124,7 +132,7 @@ func TestLeftCannotBeRestored(t *testing.T) {
 	}
 	eventually(t, "its restoring fails", func() bool {
 		f := find()
-		return f != nil && f.State == api.Degraded && strings.Contains(f.Reason, s.path) && strings.Contains(f.Reason, "lsattr")
+		return f != nil && f.State == api.Degraded && strings.Contains(f.Reason, s.path) && strings.Contains(f.Reason, "lsattr") && strings.Contains(f.Reason, "findmnt")
 	})
 	s.runs(s.path, "1")
 	s.calls.on("restore: exchange", nil)
@@ -153,7 +161,37 @@ func TestRenamedWhileStopped(t *testing.T) {
 	if lstat(t, s.copy(1)).ID != before {
 		t.Error("its copies were made again")
 	}
+	if names, err := pool.ManifestTargets(d.state); err != nil || !slices.Equal(names, []string{"imap"}) {
+		t.Errorf("the state directory knows %q (%v)", names, err)
+	}
 	if (before == fsys.ID{}) {
 		t.Error("there were none")
+	}
+}
+
+// TestLeftIsNamedAgain: a target that could not be restored, and that the configuration names again, is managed as
+// it was.
+func TestLeftIsNamedAgain(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.Chmod(dir, 0o755))
+	for way, leave := range leavings(dir) {
+		t.Run(way, func(t *testing.T) {
+			s, _ := leaver(t, config.PublishSymlink, leave)
+			s.calls.on("restore: exchange", func(string) error { return unix.EPERM })
+			before := lstat(t, s.copy(1)).ID
+			d := s.start()
+			eventually(t, "its restoring fails", func() bool { return s.calls.count("restore: exchange") > 0 })
+			d.reload(func(c *config.Config) { c.Targets = []config.Target{s.target(name)} })
+			s.calls.on("restore: exchange", nil)
+			d.steady("1")
+			if st, err := d.Status(t.Context()); err != nil || len(st.Targets) != 1 {
+				t.Errorf("status: %+v, %v", st, err)
+			}
+			if lstat(t, s.copy(1)).ID != before {
+				t.Error("its copies were made again")
+			}
+			s.install("2")
+			d.steady("2")
+		})
 	}
 }

@@ -52,6 +52,7 @@ type tablePath struct {
 	name    string
 	put     func(s *site)
 	program string // the complete one that it is
+	foreign bool   // it is neither a program nor leads to what is relinkd's
 }
 
 func tablePaths() []tablePath {
@@ -73,26 +74,26 @@ func tablePaths() []tablePath {
 		return content
 	}
 	return []tablePath{
-		{"nothing", func(*site) {}, ""},
-		{"our symbolic link", link(func(*site) string { return linker.PrivateDir + "/" + name }), ""},
-		{"our launcher", file(ours), ""},
-		{"our launcher, grown", file(func(s *site) []byte { return append(ours(s), make([]byte, 5000)...) }), ""},
-		{"an absolute link to the private link", link(func(s *site) string { return s.privateLink() }), ""},
+		{"nothing", func(*site) {}, "", false},
+		{"our symbolic link", link(func(*site) string { return linker.PrivateDir + "/" + name }), "", false},
+		{"our launcher", file(ours), "", false},
+		{"our launcher, grown", file(func(s *site) []byte { return append(ours(s), make([]byte, 5000)...) }), "", false},
+		{"an absolute link to the private link", link(func(s *site) string { return s.privateLink() }), "", false},
 		{"a link to the private link through another directory", link(func(s *site) string {
 			other := s.dir + "-too"
 			must(s.t, os.Symlink(s.dir, other))
 			return linker.PrivateLink(filepath.Join(other, name))
-		}), ""},
-		{"a link to a copy", link(func(*site) string { return pool.CopyName(name, 2) }), ""},
-		{"a link elsewhere", link(func(*site) string { return "/bin/true" }), ""},
-		{"a link to nothing", link(func(*site) string { return "nowhere" }), ""},
-		{"the packaged file", file(whole("F")), "F"},
-		{"a newer file", file(whole("G")), "G"},
-		{"a file cut short", file(func(*site) []byte { return standin.ELF("G")[:100] }), ""},
-		{"a script", file(func(*site) []byte { return []byte("#!/bin/sh\nexec imapd.real \"$@\"\n") }), ""},
-		{"an empty file", file(func(*site) []byte { return nil }), ""},
-		{"a directory", func(s *site) { must(s.t, os.Mkdir(s.path, 0o755)) }, ""},
-		{"a fifo", func(s *site) { must(s.t, unix.Mkfifo(s.path, 0o755)) }, ""},
+		}), "", false},
+		{"a link to a copy", link(func(*site) string { return pool.CopyName(name, 2) }), "", false},
+		{"a link elsewhere", link(func(*site) string { return "/bin/true" }), "", true},
+		{"a link to nothing", link(func(*site) string { return "nowhere" }), "", true},
+		{"the packaged file", file(whole("F")), "F", false},
+		{"a newer file", file(whole("G")), "G", false},
+		{"a file cut short", file(func(*site) []byte { return standin.ELF("G")[:100] }), "", true},
+		{"a script", file(func(*site) []byte { return []byte("#!/bin/sh\nexec imapd.real \"$@\"\n") }), "", true},
+		{"an empty file", file(func(*site) []byte { return nil }), "", true},
+		{"a directory", func(s *site) { must(s.t, os.Mkdir(s.path, 0o755)) }, "", true},
+		{"a fifo", func(s *site) { must(s.t, unix.Mkfifo(s.path, 0o755)) }, "", true},
 	}
 }
 
@@ -294,6 +295,9 @@ func TestTableOfRestore(t *testing.T) {
 			if c.newest() != "" && !strings.Contains(err.Error(), linker.PrivateDir) && !strings.Contains(err.Error(), s.copy(1)) {
 				t.Errorf("%v does not say where the program is", err)
 			}
+			if c.newest() != "" && !c.path.foreign {
+				t.Errorf("%v, although there is %s, and nothing of anybody's at path", err, c.newest())
+			}
 			if c.hidden == "" { // else a crash was recovered from first
 				unchangedBut(t, s.dir, before, s.private(""))
 			}
@@ -310,6 +314,9 @@ func TestTableOfRestore(t *testing.T) {
 			if n == linker.PrivateDir || pool.CopyNumber(name, n) != 0 {
 				if !strings.Contains(told, filepath.Join(s.dir, n)) {
 					t.Errorf("%s is left, and not told of: %s", n, told)
+				}
+				if c.newest() == "F" && !untouched && n != linker.PrivateDir {
+					t.Errorf("%s is left, although it has what is at path: %s", n, told)
 				}
 			}
 		}
