@@ -145,6 +145,7 @@ func (w *walk) after(newest []byte) {
 	w.newest = nil
 	if w.meant != nil && !w.isGone(w.meant) { // it comes into force; those before it are earlier generations at best
 		w.put(w.meant)
+		w.meant = newest // what relinkd still had open it may have made copies of again
 		w.tell("  (the step has destroyed %s itself; %s was meant)", versionOf(newest), versionOf(w.newest))
 		return
 	}
