@@ -116,7 +116,7 @@ func (t *target) isBlind(counts proctable.Counts) bool {
 	return t.isOwned(t.current) && !counts.Known(t.owned(t.current).Info.ID)
 }
 
-// view is what the policy decides on.
+// view is what the policy decides on. While a new file at path is cloned processes run that, and no copy.
 func (t *target) view(loads []pool.Load, now time.Time) pool.View {
 	surge, known := t.follower.Surge()
 	return pool.View{
@@ -128,7 +128,7 @@ func (t *target) view(loads []pool.Load, now time.Time) pool.View {
 		RateUnknown:   !known,
 		SinceRotation: now.Sub(t.rotatedAt),
 		GrowthTime:    t.growthTime(now),
-		NoGrowth:      t.growing != nil || now.Before(t.growRetry.until),
+		NoGrowth:      t.growing != nil || t.job != nil && t.job.origin == fromPath || now.Before(t.growRetry.until),
 		CannotGrow:    t.cannotGrow(now) != "",
 	}
 }
