@@ -233,6 +233,8 @@ func (w *walk) take(s step) (wrong string) {
 		w.spoiled = true
 	}
 	w.before()
+	w.hampered = w.hampered || hampers[s.Do] || hampers[s.On]
+	w.mends = w.sound && !w.hampered && (mended[s.On] || mended[s.Do]) && (!meant[s.Do] || s.On == "private-dir")
 	newest := w.newest
 	w.touched = w.touched || w.d == nil
 	err := a.do(w, s.On, s.N)

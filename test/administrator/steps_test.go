@@ -49,6 +49,17 @@ var places = map[string]func(w *walk) string{
 	"released-mark": func(w *walk) string { return w.released() },
 }
 
+// mended are the places of which relinkd makes good by itself whatever one step does to them, and the steps that it
+// stands without harm, as long as nothing has hampered it and all was well before.
+var mended = map[string]bool{"private-link": true, "private-dir": true, "linked-copy": true, "copy-2": true, "copy-3": true, "next-copy": true,
+	"upgrade": true, "restart": true, "reload": true, "restore": true, "manage": true, "rotate": true, "reclone": true, "verify": true, "plan": true}
+
+// meant are the steps that set attributes: on the private directory they are undone, on a copy they may be meant for all.
+var meant = map[string]bool{"chmod": true, "chown": true, "setcap": true, "setfacl": true, "relabel": true}
+
+// hampers are the steps, and the places of steps, after which relinkd can or may not mend all.
+var hampers = map[string]bool{"chattr+i": true, "fill": true, "read-only": true, "state-dir": true, "manifest": true, "released-mark": true}
+
 // linked is the copy that the private link leads to, or copy 1.
 func (w *walk) linked() string {
 	if text, err := os.Readlink(w.privateLink()); err == nil && copyName.MatchString(filepath.Base(text)) {

@@ -34,6 +34,9 @@ type walk struct {
 	executed bool     // path, when last looked at
 	touched  bool     // something was done since the daemon has gone
 	spoiled  bool     // the state directory is not as relinkd wants it, so that it may not start
+	sound    bool     // when last looked at all was well: managed, steady, and path executes the newest
+	hampered bool     // something was done that keeps relinkd from mending what it could mend
+	mends    bool     // the step is one that relinkd stands without harm, or makes good by itself
 
 	names   map[string]fileID // of the newest program, before a step
 	shut    bool              // what kept the walk from seeing all of them
@@ -123,7 +126,7 @@ func (w *walk) isGone(content []byte) bool {
 // before begins a step, and after ends it: a program of which the step itself has destroyed the last file is
 // not looked for any more.
 func (w *walk) before() {
-	w.gone, w.written = map[string]bool{}, map[fileID]bool{}
+	w.gone, w.written, w.mends = map[string]bool{}, map[fileID]bool{}, false
 	w.names = nil
 	if w.newest != nil {
 		w.names, w.shut = w.holders(w.newest)
@@ -454,7 +457,7 @@ func (w *walk) verdict() (wrong string, underWay bool) {
 		return fmt.Sprintf("the daemon does not answer: %v", err), true
 	}
 	runs, execErr := execute(w.path)
-	w.executed = execErr == nil
+	w.executed, w.sound = execErr == nil, false
 	if st.Publish == "none" && st.State != "released" && st.State != "absent" && execErr == nil { // what cyrus.conf names
 		runs, execErr = execute(w.privateLink())
 	}
@@ -463,6 +466,9 @@ func (w *walk) verdict() (wrong string, underWay bool) {
 		return "the daemon is at work: " + st.String(), true
 	case st.State == "released":
 		return "", false // what executes then is the administrator's own
+	case w.mends && (execErr != nil || w.newest != nil && !w.good(runs)):
+		return fmt.Sprintf("relinkd makes good by itself what was done, and what runs is %s (%v), not the newest program, %s; the status says: %s",
+			versionOf(runs), execErr, versionOf(w.newest), st), false
 	case execErr != nil && !st.tells():
 		return fmt.Sprintf("an ordinary user cannot execute path (%v), and the status says: %s", execErr, st), false
 	case execErr == nil && st.Executes != nil && !*st.Executes:
@@ -470,6 +476,7 @@ func (w *walk) verdict() (wrong string, underWay bool) {
 	case execErr == nil && st.State == "steady" && st.Reason == "" && w.newest != nil && !w.good(runs):
 		return fmt.Sprintf("what runs is %s, the newest is %s, and the status says: %s", versionOf(runs), versionOf(w.newest), st), false
 	}
+	w.sound = execErr == nil && st.State == "steady" && w.newest != nil && w.good(runs)
 	return "", false
 }
 
@@ -523,6 +530,9 @@ func (w *walk) restore(args ...string) (wrong string) {
 		return err.Error()
 	}
 	if code != 0 {
+		if w.mends {
+			return "restore has failed although all was well"
+		}
 		if !wasReleased && kindOf(w.released()) != nothing {
 			return "restore has failed, and the target is released all the same"
 		}
