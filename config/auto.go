@@ -9,13 +9,12 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"relinkd/pool"
 )
 
 // autoPath as a target's path asks for a search in the install directories.
 const autoPath = "auto"
-
-// privateDir is relinkd's own directory inside an install directory.
-const privateDir = ".relinkd"
 
 // InstallDirs is where Cyrus is installed: Debian, Ubuntu, openSUSE; Fedora, RHEL; RHEL of old; from
 // source; from source of old. relinkd.service opens them all.
@@ -35,7 +34,7 @@ func findTarget(root, name string) (path, found, allowed string) {
 			continue // one directory under two names
 		}
 		there, err := exists(dir)
-		for _, file := range []string{filepath.Join(dir, name), filepath.Join(dir, privateDir, name)} {
+		for _, file := range []string{filepath.Join(dir, name), filepath.Join(dir, pool.PrivateDir, name)} {
 			if err != nil || slices.Contains(holding, dir) {
 				break
 			}

@@ -6,8 +6,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"relinkd/linker"
 )
 
 func TestAuto(t *testing.T) {
@@ -111,13 +109,6 @@ func TestAutoProblemOnce(t *testing.T) {
 		if diff := cmp.Diff([]string{want}, problems(t, Options{File: write(t, text), Root: root})); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-	}
-}
-
-// TestPrivateDir keeps config's word for the private directory that of the package which makes it.
-func TestPrivateDir(t *testing.T) {
-	if privateDir != linker.PrivateDir {
-		t.Errorf("config looks into %s, linker makes %s", privateDir, linker.PrivateDir)
 	}
 }
 

@@ -8,6 +8,13 @@ import "time"
 // DefaultFile is where the configuration file stands.
 const DefaultFile = "/etc/relinkd/relinkd.toml"
 
+// DefaultSocket is where a daemon listens, and is looked for when the default configuration file cannot be used:
+// one may well run on an earlier version of it.
+const DefaultSocket = "/run/relinkd/relinkd.sock"
+
+// DefaultStateDir is what the daemon remembers a start later.
+const DefaultStateDir = "/var/lib/relinkd"
+
 // Config is everything an administrator can say. Targets are in order of their names.
 type Config struct {
 	Targets []Target `koanf:"-"`

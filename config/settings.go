@@ -100,11 +100,11 @@ func hostSettings() []setting {
 		{[]string{"census", "events"}, string(EventsAuto), oneOf(
 			[]string{string(EventsAuto), string(EventsNetlink), string(EventsOff)}, nil)},
 		{[]string{"census", "verify"}, 24 * time.Hour, atLeast(shortestVerify)},
-		{[]string{"control", "socket"}, "/run/relinkd/relinkd.sock", absolute(longestSocket)},
+		{[]string{"control", "socket"}, DefaultSocket, absolute(longestSocket)},
 		{[]string{"control", "group"}, "", text(`"" or the name of a group`)},
 		{[]string{"metrics", "listen"}, "", listenAddress()},
 		{[]string{"log", "level"}, "info", oneOf([]string{"trace", "debug", "info", "warn", "error"}, nil)},
 		{[]string{"log", "format"}, "auto", oneOf([]string{"auto", "console", "journal", "json"}, nil)},
-		{[]string{"state", "dir"}, "/var/lib/relinkd", absolute(longestPath)},
+		{[]string{"state", "dir"}, DefaultStateDir, absolute(longestPath)},
 	}
 }

@@ -69,7 +69,7 @@ func (l *loader) place(t *Target) bool {
 	if !l.realFiles(key, t.Path, resolved(t.Path)) {
 		return false
 	}
-	if slices.Contains(strings.Split(resolved(t.Path), "/"), privateDir) {
+	if slices.Contains(strings.Split(resolved(t.Path), "/"), pool.PrivateDir) {
 		l.report(key, fmt.Sprintf("%q, which is in relinkd's own directory", t.Path), "the installed name of an executable")
 		return false
 	}
@@ -78,7 +78,7 @@ func (l *loader) place(t *Target) bool {
 
 // fitsLauncher reports a path that is too long for a launcher, which holds that of the private link.
 func (l *loader) fitsLauncher(t *Target) {
-	if longest := launcher.MaxPath - len("/"+privateDir); t.Publish == PublishLauncher && len(t.Path) > longest {
+	if longest := launcher.MaxPath - len("/"+pool.PrivateDir); t.Publish == PublishLauncher && len(t.Path) > longest {
 		l.report([]string{"target", t.Name, "path"}, fmt.Sprintf("a path of %d bytes", len(t.Path)),
 			fmt.Sprintf(`at most %d bytes with publish = "launcher"`, longest))
 	}

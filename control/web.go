@@ -8,12 +8,14 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
+	"relinkd/config"
 	"relinkd/control/page"
 )
 
@@ -130,7 +132,8 @@ func (w *Web) open(address string) error {
 		return fmt.Errorf("cannot serve metrics at %s: somebody listens there already (`ss -ltnp` tells who): set metrics.listen to another port", address)
 	}
 	if errors.Is(err, unix.EAFNOSUPPORT) {
-		return fmt.Errorf("cannot serve metrics at %s: the sandbox of relinkd.service lets it have no TCP port: put /usr/share/doc/relinkd/examples/metrics-tcp.conf into /etc/systemd/system/relinkd.service.d/, then `systemctl daemon-reload` and restart relinkd", address)
+		file, then := config.DropIn(config.Unit, "metrics-tcp.conf")
+		return fmt.Errorf("cannot serve metrics at %s: the sandbox of %s lets it have no TCP port: put /usr/share/doc/relinkd/examples/metrics-tcp.conf into %s, then: %s", address, config.Unit, filepath.Dir(file), then)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot serve metrics at %s: %v: set metrics.listen to an address of this host", address, trimNet(err))

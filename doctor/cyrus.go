@@ -16,6 +16,7 @@ import (
 
 	"relinkd/config"
 	"relinkd/fsys"
+	"relinkd/pool"
 )
 
 // site is one Cyrus: a running master, or a configuration that one would have.
@@ -223,8 +224,7 @@ func judgeRoom(f *found, t config.Target, ours []service) {
 func enlarge(t config.Target, children, copies int) string {
 	each := (children + t.MaxCopies - 1) / t.MaxCopies
 	threshold := int(math.Ceil(float64(each)/t.RotateAt - 1e-9))
-	const maxCopies = 999
-	if copies > maxCopies {
+	if copies > pool.MaxCopies {
 		return fmt.Sprintf("set threshold = %d or more, or lower maxchild", threshold)
 	}
 	return fmt.Sprintf("set max_copies = %d, or threshold = %d, or lower maxchild", copies, threshold)

@@ -4,12 +4,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"relinkd/config"
 )
 
 // DropIn is a drop-in for relinkd's unit that lets the daemon write to those of dirs that the unit and its
 // drop-ins do not open; "" when they open them all, and without such a unit.
 func (h Host) DropIn(dirs ...string) string {
-	strict, allowed := h.readUnit(unitName)
+	strict, allowed := h.readUnit(config.Unit)
 	if !strict {
 		return ""
 	}
@@ -29,7 +31,7 @@ func (h Host) DropIn(dirs ...string) string {
 }
 
 // managedByUnit are the directories that systemd makes for the unit, by StateDirectory and RuntimeDirectory.
-var managedByUnit = []string{"/var/lib/relinkd", "/run/relinkd"}
+var managedByUnit = []string{config.DefaultStateDir, filepath.Dir(config.DefaultSocket)}
 
 // resolved is path without symbolic links, as far as it exists.
 func resolved(path string) string {

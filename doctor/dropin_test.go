@@ -24,11 +24,11 @@ func TestDropIn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	put(filepath.Join(root, "lib/systemd/system", unitName), "[Service]\nProtectSystem=strict\nReadWritePaths=-/usr/lib/cyrus/bin\n")
+	put(filepath.Join(root, "lib/systemd/system", config.Unit), "[Service]\nProtectSystem=strict\nReadWritePaths=-/usr/lib/cyrus/bin\n")
 	if got, want := h.DropIn(dirs...), "[Service]\nReadWritePaths=-/opt/mail/bin\nReadWritePaths=-/srv/state\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	put(filepath.Join(root, "etc/systemd/system", unitName+".d", "opt.conf"), "[Service]\nReadWritePaths=-/opt -/srv\n")
+	put(filepath.Join(root, "etc/systemd/system", config.Unit+".d", "opt.conf"), "[Service]\nReadWritePaths=-/opt -/srv\n")
 	if got := h.DropIn(dirs...); got != "" {
 		t.Errorf("with a drop-in for all of them: %q", got)
 	}
@@ -45,7 +45,7 @@ func TestUnitOpensInstallDirs(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, unitName), string(unit))
+	write(t, filepath.Join(dir, config.Unit), string(unit))
 	if got := h.DropIn(config.InstallDirs()...); got != "" {
 		t.Errorf("relinkd.service needs\n%s", got)
 	}

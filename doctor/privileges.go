@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"relinkd/config"
 )
 
 // daemonFacts is what is known of the running daemon.
@@ -205,11 +207,8 @@ type sandboxFacts struct {
 	Allowed  []string
 }
 
-// unitName is the unit that the packages bring.
-const unitName = "relinkd.service"
-
 func (o Options) gatherSandbox(path string, d daemonFacts) sandboxFacts {
-	s := sandboxFacts{Dir: filepath.Dir(path), Unit: unitName}
+	s := sandboxFacts{Dir: filepath.Dir(path), Unit: config.Unit}
 	if real, err := filepath.EvalSymlinks(s.Dir); err == nil {
 		s.Dir = real
 	}
@@ -299,8 +298,7 @@ func (h Host) readUnit(name string) (strict bool, allowed []string) {
 func (s sandboxFacts) judge(target string) []Finding {
 	f := &found{section: Place, target: target}
 	const why = "copies are made in that directory, and path is replaced there"
-	do := fmt.Sprintf("put [Service] and ReadWritePaths=%s, a line each, into /etc/systemd/system/%s.d/%s.conf; then: systemctl daemon-reload && systemctl restart %s",
-		s.Dir, s.Unit, target, strings.TrimSuffix(s.Unit, ".service"))
+	do := config.OpenDir(s.Unit, s.Dir)
 	allowed := !s.Strict
 	for _, dir := range s.Allowed {
 		if real, err := filepath.EvalSymlinks(dir); err == nil {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"relinkd/config"
 )
 
 const allCaps = 1<<41 - 1
@@ -75,13 +77,13 @@ func TestSandbox(t *testing.T) {
 		s    sandboxFacts
 		want []string
 	}{
-		"no unit, no daemon": {sandboxFacts{Dir: dir, Unit: unitName}, nil},
-		"forbidden":          {sandboxFacts{Dir: dir, Unit: unitName, Strict: true, Allowed: []string{"/usr/lib/cyrus/bin"}}, []string{"TODO the sandbox of relinkd.service does not | ReadWritePaths=/opt/mail/bin | relinkd.service.d/imapd.conf"}},
-		"allowed":            {sandboxFacts{Dir: dir, Unit: unitName, Strict: true, Allowed: []string{"/opt/mail/"}}, []string{"fine the sandbox of relinkd.service lets"}},
-		"a namesake":         {sandboxFacts{Dir: dir, Unit: unitName, Strict: true, Allowed: []string{"/opt/mail/bi"}}, []string{"TODO"}},
-		"read-only there":    {sandboxFacts{Dir: dir, Unit: unitName, Strict: true, Allowed: []string{dir}, Known: true, ReadOnly: true}, []string{"TODO /opt/mail/bin is read-only for the daemon | made anew"}},
-		"in its sandbox":     {sandboxFacts{Dir: dir, Unit: unitName, Strict: true, Known: true, ReadOnly: true}, []string{"TODO the sandbox of relinkd.service does not"}},
-		"writable there":     {sandboxFacts{Dir: dir, Unit: unitName, Strict: true, Known: true}, []string{"fine /opt/mail/bin is writable for the daemon"}},
+		"no unit, no daemon": {sandboxFacts{Dir: dir, Unit: config.Unit}, nil},
+		"forbidden":          {sandboxFacts{Dir: dir, Unit: config.Unit, Strict: true, Allowed: []string{"/usr/lib/cyrus/bin"}}, []string{"TODO the sandbox of relinkd.service does not | ReadWritePaths=-/opt/mail/bin | relinkd.service.d/paths.conf"}},
+		"allowed":            {sandboxFacts{Dir: dir, Unit: config.Unit, Strict: true, Allowed: []string{"/opt/mail/"}}, []string{"fine the sandbox of relinkd.service lets"}},
+		"a namesake":         {sandboxFacts{Dir: dir, Unit: config.Unit, Strict: true, Allowed: []string{"/opt/mail/bi"}}, []string{"TODO"}},
+		"read-only there":    {sandboxFacts{Dir: dir, Unit: config.Unit, Strict: true, Allowed: []string{dir}, Known: true, ReadOnly: true}, []string{"TODO /opt/mail/bin is read-only for the daemon | made anew"}},
+		"in its sandbox":     {sandboxFacts{Dir: dir, Unit: config.Unit, Strict: true, Known: true, ReadOnly: true}, []string{"TODO the sandbox of relinkd.service does not"}},
+		"writable there":     {sandboxFacts{Dir: dir, Unit: config.Unit, Strict: true, Known: true}, []string{"fine /opt/mail/bin is writable for the daemon"}},
 	} {
 		t.Run(name, func(t *testing.T) { says(t, c.s.judge("imapd"), c.want...) })
 	}
@@ -108,18 +110,18 @@ func TestMountedReadOnly(t *testing.T) {
 
 func TestReadUnit(t *testing.T) {
 	h := HostAt(t.TempDir())
-	if strict, _ := h.readUnit(unitName); strict {
+	if strict, _ := h.readUnit(config.Unit); strict {
 		t.Error("no unit is strict")
 	}
-	write(t, filepath.Join(h.Units[3], unitName), "[Service]\nProtectSystem=strict\nReadWritePaths=-/usr/lib/cyrus/bin\nReadWritePaths=/a /b\n")
-	write(t, filepath.Join(h.Units[0], unitName+".d", "more.conf"), "[Service]\n ReadWritePaths = /opt/x\n")
-	strict, allowed := h.readUnit(unitName)
+	write(t, filepath.Join(h.Units[3], config.Unit), "[Service]\nProtectSystem=strict\nReadWritePaths=-/usr/lib/cyrus/bin\nReadWritePaths=/a /b\n")
+	write(t, filepath.Join(h.Units[0], config.Unit+".d", "more.conf"), "[Service]\n ReadWritePaths = /opt/x\n")
+	strict, allowed := h.readUnit(config.Unit)
 	if want := "/usr/lib/cyrus/bin /a /b /opt/x"; !strict || strings.Join(allowed, " ") != want {
 		t.Errorf("strict %v, allowed %q, want %q", strict, allowed, want)
 	}
 	// A unit of the administrator's replaces the packaged one, its drop-ins stay; an empty value clears.
-	write(t, filepath.Join(h.Units[0], unitName), "[Service]\nReadWritePaths=/c\nProtectSystem=strict\nReadWritePaths=\n")
-	if _, allowed = h.readUnit(unitName); strings.Join(allowed, " ") != "/opt/x" {
+	write(t, filepath.Join(h.Units[0], config.Unit), "[Service]\nReadWritePaths=/c\nProtectSystem=strict\nReadWritePaths=\n")
+	if _, allowed = h.readUnit(config.Unit); strings.Join(allowed, " ") != "/opt/x" {
 		t.Errorf("allowed %q", allowed)
 	}
 }

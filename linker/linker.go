@@ -12,10 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"relinkd/fsys"
+	"relinkd/pool"
 )
 
 // PrivateDir is relinkd's own directory inside the install directory.
-const PrivateDir = ".relinkd"
+const PrivateDir = pool.PrivateDir
 
 // The suffixes of what a target keeps in the private directory beside the private link, which bears
 // path's own name so that the command name of a process stays the same.

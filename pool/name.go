@@ -5,6 +5,9 @@ import "fmt"
 // MaxCopies is the highest number a copy can have.
 const MaxCopies = 999
 
+// PrivateDir is relinkd's own directory inside the install directory.
+const PrivateDir = ".relinkd"
+
 // CopyName is the file name of copy number n, 1 to MaxCopies, of the executable name: imapd_001.
 func CopyName(name string, n int) string { return fmt.Sprintf("%s_%03d", name, n) }
 

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/config"
 	"relinkd/fsys"
 )
 
@@ -24,7 +25,7 @@ func advise(err error) string {
 	case errors.Is(failed, unix.EDQUOT):
 		try = fmt.Sprintf("raise the quota that holds for %s, or remove files", dir)
 	case errors.Is(failed, unix.EROFS):
-		try = fmt.Sprintf("mount the file system of %s writable; if others can write there, relinkd's own sandbox is in the way: put the lines [Service] and ReadWritePaths=-%s into /etc/systemd/system/relinkd.service.d/%s.conf, then: systemctl daemon-reload && systemctl restart relinkd", dir, dir, filepath.Base(dir))
+		try = fmt.Sprintf("mount the file system of %s writable; if others can write there, relinkd's own sandbox is in the way: %s", dir, config.OpenDir(config.Unit, dir))
 	case errors.Is(failed, unix.EPERM), errors.Is(failed, unix.EBUSY):
 		try = fmt.Sprintf("lsattr -d %s %s (chattr -i or -a takes such an attribute away), and findmnt %s: a file that is a mount point, as of a bind mount, cannot be renamed", failed.Path, dir, failed.Path)
 	case errors.Is(failed, unix.EIO):

@@ -30,8 +30,8 @@ opens it.`,
 			}
 			fmt.Fprintf(a.out, "%s: fine\n", a.configFile)
 			if text := doctor.ThisHost().DropIn(written(cfg)...); text != "" {
-				fmt.Fprintf(a.out, "relinkd.service may not write everywhere where it has to. Put this into "+
-					"/etc/systemd/system/relinkd.service.d/paths.conf, then: systemctl daemon-reload && systemctl restart relinkd\n\n%s", text)
+				file, then := config.DropIn(config.Unit, config.DropInPaths)
+				fmt.Fprintf(a.out, "%s may not write everywhere where it has to. Put this into %s, then: %s\n\n%s", config.Unit, file, then, text)
 			}
 			return nil
 		},

@@ -53,21 +53,6 @@ func TestEveryVerbHasHelp(t *testing.T) {
 	}
 }
 
-func TestDefaultSocketIsTheConfigurationsDefault(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "relinkd.toml")
-	if err := os.WriteFile(file, []byte("[target.imapd]\npath = \""+dir+"/imapd\"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := config.Load(config.Options{File: file})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if cfg.Control.Socket != defaultSocket {
-		t.Errorf("the default of control.socket is %s, not %s", cfg.Control.Socket, defaultSocket)
-	}
-}
-
 func TestLogFormat(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {

@@ -50,7 +50,7 @@ func TestScripts(t *testing.T) {
 				return os.Getuid() == 0, nil
 			case "installed":
 				_, noFile := os.Lstat(config.DefaultFile)
-				_, noSocket := os.Lstat(defaultSocket)
+				_, noSocket := os.Lstat(config.DefaultSocket)
 				return noFile == nil || noSocket == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)

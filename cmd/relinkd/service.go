@@ -16,10 +16,6 @@ import (
 	"relinkd/watch"
 )
 
-// defaultSocket is where a daemon is looked for when the default configuration file cannot be used:
-// one may well run on an earlier version of it.
-const defaultSocket = "/run/relinkd/relinkd.sock"
-
 // load reads the configuration from the file, the environment and --socket.
 func (a *app) load() (*config.Config, error) {
 	flags := pflag.NewFlagSet("relinkd", pflag.ContinueOnError)
@@ -61,7 +57,7 @@ func (a *app) askDaemon(act func(api.Service) error) error {
 	if a.configFile != config.DefaultFile {
 		return err // the daemon at the default socket is another one's
 	}
-	if asked := act(control.NewClient(defaultSocket)); !errors.Is(asked, control.ErrNoDaemon) {
+	if asked := act(control.NewClient(config.DefaultSocket)); !errors.Is(asked, control.ErrNoDaemon) {
 		return asked
 	}
 	return err
