@@ -103,6 +103,7 @@ func (t *target) endJob(j *job, err error) {
 			t.grown(j)
 		}
 	case errors.Is(err, context.Canceled):
+		t.leaveNoTrace()
 	case errors.Is(err, errReplaced):
 		t.spoiled = true
 		t.wake()

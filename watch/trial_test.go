@@ -161,6 +161,31 @@ func TestManageGivenUpLeavesAReleaseAlone(t *testing.T) {
 	}
 }
 
+// A daemon that is stopped while it makes the first copies leaves no directory behind.
+func TestStopLeavesNoEmptyDirectory(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	s.calls.on("clone: create", func(string) error {
+		select {
+		case reached <- struct{}{}:
+			<-goOn
+		default:
+		}
+		return nil
+	})
+	d := s.start()
+	<-reached
+	d.quit()
+	close(goOn)
+	d.stop()
+	s.onlyKnown()
+	if !lstat(t, s.private("")).ID.IsZero() {
+		t.Errorf("%s is left", s.private(""))
+	}
+}
+
 // What is in force is managed, though something else is wrong with it; and manage ends a release for good.
 func TestManageEndsARelease(t *testing.T) {
 	t.Parallel()
