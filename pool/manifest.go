@@ -99,7 +99,7 @@ func (m *Manifest) Save(dir *fsys.Dir, target string) error {
 }
 
 // SyncManifest keeps what Save has written once more, durably: Load falls back on that. It may wait for
-// the disk for long, and may run beside Save.
+// the disk for long, and may run beside Save, but not beside itself.
 func SyncManifest(dir *fsys.Dir, target string) error {
 	data, err := readFile(dir, manifestName(target))
 	if errors.Is(err, errForeign) {

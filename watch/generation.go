@@ -75,7 +75,7 @@ func (j *job) run(open func() (*os.File, error)) error {
 	if err := j.onLoop(func() error { p, j.cloning = t.pool, time.Now(); return t.save() }); err != nil {
 		return err
 	}
-	if err := pool.SyncManifest(t.state, t.name); err != nil {
+	if err := t.syncManifest(); err != nil {
 		return err
 	}
 	staged, err := p.Stage(j.ctx, src, numbers)
@@ -90,7 +90,7 @@ func (j *job) run(open func() (*os.File, error)) error {
 		err = j.onLoop(func() error { return t.staged(j, staged) })
 	}
 	if err == nil {
-		err = pool.SyncManifest(t.state, t.name)
+		err = t.syncManifest()
 	}
 	if err == nil {
 		err = j.onLoop(func() error { return t.commit(j, staged) })

@@ -76,6 +76,13 @@ func (t *target) jobs() (all []*job) {
 // isMaking reports whether copies are being made.
 func (t *target) isMaking() bool { return t.job != nil || t.growing != nil }
 
+// syncManifest makes durable what was saved last. It is called beside the loop.
+func (t *target) syncManifest() error {
+	t.syncing.Lock()
+	defer t.syncing.Unlock()
+	return pool.SyncManifest(t.state, t.name)
+}
+
 // endJob is called on the loop with a job's outcome.
 func (t *target) endJob(j *job, err error) {
 	j.cancel()

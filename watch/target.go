@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -67,6 +68,7 @@ type target struct {
 	remake       bool          // the operator asked for all copies anew
 	job          *job          // the making of a generation
 	growing      *job          // the making of more copies of the one in force, which may go on beside
+	syncing      sync.Mutex    // of both, held while the manifest is made durable
 	verifying    *verification // the check of all copies that is under way
 	working      int           // pieces of work off the loop whose results are still to come
 	exec         execution
