@@ -12,7 +12,7 @@ const DefaultFile = "/etc/relinkd/relinkd.toml"
 // one may well run on an earlier version of it.
 const DefaultSocket = "/run/relinkd/relinkd.sock"
 
-// DefaultStateDir is what the daemon remembers a start later.
+// DefaultStateDir is where the daemon keeps what a later start must know.
 const DefaultStateDir = "/var/lib/relinkd"
 
 // Config is everything an administrator can say. Targets are in order of their names.

@@ -8,7 +8,6 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -133,7 +132,7 @@ func (w *Web) open(address string) error {
 	}
 	if errors.Is(err, unix.EAFNOSUPPORT) {
 		file, then := config.DropIn(config.Unit, "metrics-tcp.conf")
-		return fmt.Errorf("cannot serve metrics at %s: the sandbox of %s lets it have no TCP port: put /usr/share/doc/relinkd/examples/metrics-tcp.conf into %s, then: %s", address, config.Unit, filepath.Dir(file), then)
+		return fmt.Errorf("cannot serve metrics at %s: the sandbox of %s lets it have no TCP port: copy /usr/share/doc/relinkd/examples/metrics-tcp.conf to %s, then: %s", address, config.Unit, file, then)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot serve metrics at %s: %v: set metrics.listen to an address of this host", address, trimNet(err))

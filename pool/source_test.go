@@ -68,6 +68,30 @@ func TestSourceChangesWhileItIsRead(t *testing.T) {
 	}
 }
 
+// The last of those who use a source closes its file.
+func TestShare(t *testing.T) {
+	f, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := ReadSource(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := src.Share()
+	for _, user := range []*Source{src, other} {
+		if ok, err := other.Intact(t.Context()); !ok || err != nil {
+			t.Errorf("in use: %v, %v", ok, err)
+		}
+		if err := user.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := other.Intact(t.Context()); err == nil {
+		t.Error("nobody uses it, and it can be read")
+	}
+}
+
 func TestReadSourceIsCancelled(t *testing.T) {
 	x := onScratch(t)
 	x.write("imapd", "content")

@@ -109,15 +109,15 @@ func (j *job) run(open func() (*os.File, error)) error {
 // what they are made of was replaced.
 func (j *job) onLoop(fn func() error) (err error) {
 	j.t.onLoop(func() {
-		if err = j.wanted(); err == nil {
+		if err = j.superseded(); err == nil {
 			err = fn()
 		}
 	})
 	return err
 }
 
-// wanted reports why the copies are no longer wanted.
-func (j *job) wanted() error {
+// superseded returns why the copies are no longer wanted, nil as long as they are.
+func (j *job) superseded() error {
 	if err := j.ctx.Err(); err != nil {
 		return err
 	}
@@ -360,6 +360,11 @@ func (t *target) putInForce(j *job, src *pool.Source) error {
 			return err
 		}
 	}
+	if j.origin == fromAdopted { // it is the source in force when it is the pristine, and not before
+		if err := t.promote(j, before, src); err != nil {
+			return err
+		}
+	}
 	t.src, j.inForce = src, true
 	if before != nil {
 		if fresh {
@@ -376,8 +381,6 @@ func (t *target) putInForce(j *job, src *pool.Source) error {
 	switch {
 	case j.origin == fromPath && t.cfg.Publish != config.PublishNone:
 		err = t.link.Publish(src.Info())
-	case j.origin == fromAdopted:
-		err = t.promote(j, before)
 	case j.origin == fromPristine && t.cfg.Publish == config.PublishLauncher && (fresh || t.remake):
 		err = t.renewLauncher()
 	case j.origin == fromLinked:

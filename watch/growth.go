@@ -89,7 +89,7 @@ func (t *target) grow(ctx context.Context, numbers []int) {
 	t.disk.seen = time.Time{}
 	t.lookForRoom(time.Now())
 	if t.disk.full != "" {
-		t.cannot(errors.New(t.disk.full))
+		t.growthFailed(errors.New(t.disk.full))
 		return
 	}
 	numbers = numbers[:min(len(numbers), t.disk.fits)]
@@ -100,14 +100,14 @@ func (t *target) grow(ctx context.Context, numbers []int) {
 		}
 	}
 	if numbers = t.allFree(numbers); len(numbers) == 0 {
-		t.cannot(errNoNumber)
+		t.growthFailed(errNoNumber)
 		return
 	}
 	t.start(ctx, &job{origin: fromPristine, grow: true, src: t.src.Share(), numbers: numbers}, nil)
 }
 
-// cannot notes why no further copy can be made now.
-func (t *target) cannot(err error) {
+// growthFailed notes why no further copy can be made now.
+func (t *target) growthFailed(err error) {
 	t.growFailed, t.growFailedAt = advise(err), time.Now()
 	t.wrong(zerolog.ErrorLevel, "cannot grow the pool: "+t.growFailed, fmt.Sprintf("there are %d copies and no more", t.wanted))
 	t.growRetry.next(time.Now())
@@ -123,7 +123,7 @@ func (t *target) grown(j *job) {
 		t.did(api.Event{Kind: api.EventGrowth, To: pool.CopyName(t.base(), c.Number), Seconds: time.Since(j.began).Seconds()}, "grew the pool to %d copies", t.wanted)
 	}
 	if err := t.save(); err != nil {
-		t.failed(err)
+		t.growthFailed(err)
 	}
 	if t.atRest {
 		t.steer(time.Now())

@@ -121,7 +121,7 @@ func (t *target) endJob(j *job, err error) {
 	case t.mustRestart(err):
 	case j.grow:
 		t.cleaned = false // a call that removes something may be what failed
-		t.cannot(err)
+		t.growthFailed(err)
 	default:
 		t.cleaned = false
 		t.failed(err)

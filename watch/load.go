@@ -200,6 +200,9 @@ func (t *target) fallBack(m *pool.Manifest) error {
 // none. The content is read: what a chown of the whole tree, or an access list, has changed of a copy says nothing
 // about that.
 func (t *target) knownCopy(m *pool.Manifest) int {
+	if m.SHA256 == "" {
+		return 0
+	}
 	for _, n := range t.existing() {
 		src, err := t.copySource(n)
 		if err != nil {
@@ -243,8 +246,9 @@ func (t *target) existing() []int {
 	return numbers
 }
 
-// reload forgets what load found, so that it is found out again.
+// reload forgets what load found, so that it is found out again. What works on that is ended first.
 func (t *target) reload() {
+	t.cancelWork()
 	if t.src != nil {
 		t.src.Close()
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -583,6 +584,21 @@ func (h *hooks) on(op fsys.Op, hook func(path string) error) {
 		h.hook = map[fsys.Op]func(string) error{}
 	}
 	h.hook[op] = hook
+}
+
+// hold has the next call labelled op, for a path that contains part, wait until free is called; reached tells when
+// it has begun to.
+func (h *hooks) hold(op fsys.Op, part string) (reached <-chan struct{}, free func()) {
+	at, goOn := make(chan struct{}), make(chan struct{})
+	var held atomic.Bool
+	h.on(op, func(path string) error {
+		if strings.Contains(path, part) && !held.Swap(true) {
+			close(at)
+			<-goOn
+		}
+		return nil
+	})
+	return at, sync.OnceFunc(func() { close(goOn) })
 }
 
 // onAll has hook called ahead of each call; nil ends that.

@@ -121,15 +121,7 @@ func TestManageGivenUpLeavesAReleaseAlone(t *testing.T) {
 	for _, stop := range []bool{false, true} {
 		s, d := releasedSite(t, config.PublishSymlink)
 		before := tree(t, s.dir)
-		reached, goOn := make(chan struct{}), make(chan struct{})
-		s.calls.on("clone: sync", func(string) error {
-			select {
-			case reached <- struct{}{}:
-				<-goOn
-			default:
-			}
-			return nil
-		})
+		reached, free := s.calls.hold("clone: sync", "")
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
@@ -142,7 +134,7 @@ func TestManageGivenUpLeavesAReleaseAlone(t *testing.T) {
 		} else {
 			cancel()
 		}
-		close(goOn)
+		free()
 		err := <-done
 		cancel()
 		if err == nil || !stop && !errors.Is(err, context.Canceled) {
@@ -166,19 +158,11 @@ func TestStopLeavesNoEmptyDirectory(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.install("1")
-	reached, goOn := make(chan struct{}), make(chan struct{})
-	s.calls.on("clone: create", func(string) error {
-		select {
-		case reached <- struct{}{}:
-			<-goOn
-		default:
-		}
-		return nil
-	})
+	reached, free := s.calls.hold("clone: create", "")
 	d := s.start()
 	<-reached
 	d.quit()
-	close(goOn)
+	free()
 	d.stop()
 	s.onlyKnown()
 	if !lstat(t, s.private("")).ID.IsZero() {

@@ -160,9 +160,6 @@ func (t *target) drop(src *pool.Source) {
 	if t.verifying != nil && t.verifying.src == src {
 		t.verifying.cancel()
 	}
-	if t.growing != nil && t.growing.src == src {
-		t.growing.cancel()
-	}
 	src.Close()
 }
 
