@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
+	"relinkd/pool"
 	"relinkd/watch/proctable"
 )
 
@@ -56,7 +58,7 @@ type turn struct {
 const eventsASecond = 20_000
 
 // The turns.
-var turnKinds = []string{"upgrade", "copy removed", "more copies", "fewer copies", "another target", "its end", "events lost", "rest", "reclone", "adopt", "making fails"}
+var turnKinds = []string{"upgrade", "copy removed", "more copies", "fewer copies", "another target", "its end", "events lost", "rest", "reclone", "adopt", "growth fails"}
 
 const (
 	replayLasts = 1800 * time.Millisecond
@@ -645,10 +647,12 @@ func (r *replay) turn(what string) {
 		r.held = nil
 		r.version++
 		_, _ = t.adopt(context.Background(), r.site.file(strconv.Itoa(r.version)))
-	case "making fails": // of a generation or of more copies, once
+	case "growth fails": // once
 		var failed atomic.Bool
-		r.site.calls.on("clone: create", func(string) error {
-			if failed.Swap(true) {
+		beyond := t.wanted
+		r.site.calls.on("clone: create", func(path string) error {
+			n := pool.CopyNumber(name, strings.TrimSuffix(filepath.Base(path), ".new"))
+			if n <= beyond || failed.Swap(true) {
 				return nil
 			}
 			return unix.EIO
