@@ -131,12 +131,8 @@ func (t *target) notAdopted(j *job, err error) {
 	if t.link != nil && t.link.Private() != nil {
 		err = errors.Join(err, t.link.DropAdopted())
 	}
-	if t.link != nil && t.link.Private() != nil && t.src != nil {
-		if info, lerr := t.link.Private().Lstat(t.link.PristineName()); lerr == nil && info.ID != t.src.Info().ID {
-			t.reload() // what is in force is the pristine, whatever has become of the copies
-		} else if j.written {
-			err = errors.Join(err, t.save())
-		}
+	if j.written {
+		err = errors.Join(err, t.save())
 	}
 	t.unwait(j.asked)
 	t.retry.reset()

@@ -153,6 +153,22 @@ func adoptFails(t *testing.T, ops []string) {
 	}
 }
 
+// What is the pristine is in force, also where that could not be made durable.
+func TestAdoptThatMayNotLast(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	s.calls.on("adopt: sync", func(string) error { return unix.EIO })
+	if _, err := d.Adopt(t.Context(), name, s.file("2")); err != nil {
+		t.Error(err)
+	}
+	s.calls.on("adopt: sync", nil)
+	d.steady("2")
+	s.holds(s.pristine(), "2")
+}
+
 // TestGivenUp: a request that nobody waits for any more is not carried out.
 func TestGivenUp(t *testing.T) {
 	t.Parallel()

@@ -246,9 +246,8 @@ func (t *target) existing() []int {
 	return numbers
 }
 
-// reload forgets what load found, so that it is found out again. What works on that is ended first.
+// reload forgets what load found, so that it is found out again. No copies are being made then.
 func (t *target) reload() {
-	t.cancelWork()
 	if t.src != nil {
 		t.src.Close()
 	}
