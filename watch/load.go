@@ -325,6 +325,9 @@ func (t *target) save() error {
 	}
 
 	for _, c := range t.pool.Owned() {
+		if t.src == nil || c.SHA256 != t.src.SHA256() { // ours, but a start must not take it for one of this generation unread
+			c.Info.Ctime = 0
+		}
 		m.Copies[c.Number] = c.Info
 	}
 	for _, j := range t.jobs() {

@@ -284,6 +284,31 @@ func TestAnotherProgramInThePristinesPlace(t *testing.T) {
 	}
 }
 
+// A copy of another generation than the one that the manifest names, as there is between the naming of copies and
+// the publishing, is never taken for one of it without being read.
+func TestManifestVouchesForOneGeneration(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	l, err := d.find(name)
+	must(t, err)
+	must(t, l.do(t.Context(), l.gone, func() {
+		other := l.owned(2)
+		other.SHA256 = "another"
+		l.pool.Own(other)
+		must(t, l.save())
+		m, err := l.manifest()
+		must(t, err)
+		for n, vouched := range map[int]bool{1: true, 2: false} {
+			if info := lstat(t, s.copy(n)); m.Copies[n].ID != info.ID || (m.Copies[n] == info) != vouched {
+				t.Errorf("copy %d is %+v, and the manifest says %+v", n, info, m.Copies[n])
+			}
+		}
+	}))
+}
+
 // What somebody has put in the pristine's place, and relinkd has not looked at yet, is not written down as a source
 // of relinkd's own: the next start would make all copies of it.
 func TestManifestNamesNoStrangersPristine(t *testing.T) {
