@@ -47,16 +47,18 @@ threshold = 20
 	if err := os.WriteFile(job, fmt.Appendf(nil, "0 0 31 2 * root ln -sfn imapd_002 %s\n", imapdPath), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	before, current := inodes(append(copies(t, imapdPath), imapdPath)), d.target("imapd").Current
+	before, status := inodes(append(copies(t, imapdPath), imapdPath)), d.target("imapd")
 	r = consult(t, d, 3)
 	told(t, r, doctor.Privileges, doctor.Fine, fmt.Sprintf("the daemon (process %d) has all ", d.process()))
 	told(t, r, doctor.Place, doctor.Fine, imapdPath+` is managed (publish = "symlink")`)
 	told(t, r, doctor.Place, doctor.Fine, ", tried")
 	told(t, r, doctor.Place, doctor.Fine, binDir+" is writable for the daemon")
 	told(t, r, doctor.Cyrus, doctor.Needs, job+" relinks by hand: ")
-	if len(copies(t, imapdPath)) > 3 { // made ahead of need, while it was not known how fast sessions begin
+	// A fourth copy is made ahead of need, while it is not known how fast sessions begin: it may come before
+	// doctor asks, just after, or not at all.
+	if len(status.Copies) > 3 {
 		told(t, r, doctor.Load, doctor.Note, "the pool has grown from 3: ")
-	} else {
+	} else if len(d.target("imapd").Copies) == 3 {
 		told(t, r, doctor.Load, doctor.Fine, " processes on 3 copies, highest so far ")
 	}
 	share(t, r, 20)
@@ -66,8 +68,8 @@ threshold = 20
 			t.Errorf("%s was %s and is %s", name, before[name], f)
 		}
 	}
-	if now := d.target("imapd").Current; now != current {
-		t.Errorf("the link has moved from %s to %s", current, now)
+	if now := d.target("imapd").Current; now != status.Current {
+		t.Errorf("the link has moved from %s to %s", status.Current, now)
 	}
 	release(held)
 }
