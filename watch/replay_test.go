@@ -44,6 +44,7 @@ type replayed struct {
 	Growth    time.Duration // a step of making copies takes, at the most; no less than six tenths of it
 	Census    time.Duration // a census takes
 	Launched  time.Duration // until a launcher looks up where it is to go, at the most
+	Early     bool          // processes begin before relinkd has published anything
 	Turns     []turn
 }
 
@@ -82,6 +83,7 @@ func drawReplay(t *rapid.T) replayed {
 		Census:   ms(1, 60, "census"),
 		Launched: ms(0, 5, "launched"),
 	}
+	r.Early = rapid.Bool().Draw(t, "early") && r.Publish != config.PublishNone // nothing executes a private link that is not there
 	// A process is three events.
 	if r.Speed = rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "speed"); r.Speed > 0 {
 		rec, err := recorded()
@@ -311,6 +313,9 @@ func (r *replay) play() string {
 		r.w.state.Close()
 	}()
 	r.install()
+	began, turns := time.Now(), r.Turns
+	r.busy = r.Early
+	r.began, r.since = began, began
 	for end := time.Now().Add(10 * time.Second); r.target.status != api.Steady || !r.target.follower.Sound(); {
 		if time.Now().After(end) {
 			return fmt.Sprintf("it does not become steady: %s %s", r.target.status, r.target.reason)
@@ -318,9 +323,11 @@ func (r *replay) play() string {
 		r.moment(ctx, r.read)
 		r.step(ctx)
 	}
-	r.busy = true
-	began, turns := time.Now(), r.Turns
-	r.began, r.since = began, began
+	if !r.busy {
+		r.busy = true
+		began = time.Now()
+		r.began, r.since = began, began
+	}
 	next := began
 	if len(turns) > 0 {
 		next = began.Add(time.Duration(turns[0].After) * time.Millisecond)
@@ -390,6 +397,7 @@ func (r *replay) moment(ctx context.Context, read func()) {
 		r.act(ctx)
 	}
 	r.judge(now)
+	r.judgeRate(now)
 }
 
 // act is one round of the target's loop, as in run.
@@ -435,6 +443,21 @@ func (r *replay) judge(now time.Time) {
 		return
 	}
 	r.wrong = fmt.Sprintf("nothing is promised after %d ticks: %s", r.tick, t.promise.broken)
+}
+
+// judgeRate notes that fewer processes are taken to begin than do, once it is said to be known how many. What
+// is at path changes meanwhile, and they begin on all of that. A recorded storm has its lulls, and few bursts a
+// second are not alike from one second to the next.
+func (r *replay) judgeRate(now time.Time) {
+	if !r.busy || r.wrong != "" || r.Speed > 0 || r.Rate < 20*r.Burst || now.Sub(r.since) < 1200*time.Millisecond || r.lossy(now) {
+		return
+	}
+	if _, known := r.target.follower.Surge(); !known {
+		return
+	}
+	if rate := r.target.follower.Rate(); rate < 0.9*float64(r.Rate) {
+		r.wrong = fmt.Sprintf("after %d ticks %.0f processes are taken to begin a second, and %d do", r.tick, rate, r.Rate)
+	}
 }
 
 // calm reports whether nothing but processes has come for so long that no copy may be wanting: how fast they

@@ -157,7 +157,11 @@ func drawStep(isRoot bool) *rapid.Generator[step] {
 			weighted = append(weighted, slices.Repeat([]string{do}, a.often)...)
 		}
 	}
-	do, on, n := rapid.SampledFrom(weighted), rapid.SampledFrom(slices.Sorted(maps.Keys(places))), rapid.IntRange(0, 7)
+	var likely []string
+	for _, on := range slices.Sorted(maps.Keys(places)) {
+		likely = append(likely, slices.Repeat([]string{on}, max(1, often[on]))...)
+	}
+	do, on, n := rapid.SampledFrom(weighted), rapid.SampledFrom(likely), rapid.IntRange(0, 7)
 	return rapid.Custom(func(t *rapid.T) step {
 		s := step{Do: do.Draw(t, "do"), N: n.Draw(t, "n")}
 		if actions[s.Do].on {

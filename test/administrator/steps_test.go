@@ -49,6 +49,9 @@ var places = map[string]func(w *walk) string{
 	"released-mark": func(w *walk) string { return w.released() },
 }
 
+// often is how often a place is chosen, where that is not once: path is the name that an administrator knows.
+var often = map[string]int{"path": 5, "copy-2": 2, "pristine": 2}
+
 // mended are the places of which relinkd makes good by itself whatever one step does to them, and the steps that it
 // stands without harm, as long as nothing has hampered it and all was well before.
 var mended = map[string]bool{"private-link": true, "private-dir": true, "linked-copy": true, "copy-2": true, "copy-3": true, "next-copy": true,

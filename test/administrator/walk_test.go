@@ -469,6 +469,8 @@ func (w *walk) verdict() (wrong string, underWay bool) {
 	case w.mends && (execErr != nil || w.newest != nil && !w.good(runs)):
 		return fmt.Sprintf("relinkd makes good by itself what was done, and what runs is %s (%v), not the newest program, %s; the status says: %s",
 			versionOf(runs), execErr, versionOf(w.newest), st), false
+	case w.mends && st.State != "steady":
+		return fmt.Sprintf("relinkd makes good by itself what was done, and one bad copy costs one copy: %s", st), false
 	case execErr != nil && !st.tells():
 		return fmt.Sprintf("an ordinary user cannot execute path (%v), and the status says: %s", execErr, st), false
 	case execErr == nil && st.Executes != nil && !*st.Executes:

@@ -167,6 +167,7 @@ func (s *site) start(before ...string) *daemon {
 	args := append(slices.Clone(before), path, "run", "--config", s.config())
 	d := &daemon{s: s, cmd: exec.Command(args[0], args[1:]...), exited: make(chan struct{})}
 	d.cmd.Stdout, d.cmd.Stderr = out, out
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // with a test that is killed itself
 	must(s.t, d.cmd.Start())
 	go func() {
 		defer close(d.exited)
