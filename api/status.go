@@ -13,6 +13,7 @@ type Status struct {
 	UnreadableProcesses int            `json:"unreadable_processes"`
 	ConfigError         string         `json:"config_error"`
 	LastError           string         `json:"last_error"`
+	LastErrorAt         time.Time      `json:"last_error_at"` // zero for never
 	Targets             []TargetStatus `json:"targets"`
 }
 
@@ -47,6 +48,7 @@ type TargetStatus struct {
 	AwaitsManage        bool              `json:"awaits_manage"`   // nothing is done until relinkd manage
 	Executes            bool              `json:"executes"`        // an ordinary user can execute path, or the private link where path is left alone
 	ExecutesReason      string            `json:"executes_reason"` // why not; "" when it executes
+	ExecutesTry         string            `json:"executes_try"`    // what may help; "" when that is not known
 	Current             string            `json:"current"`         // the copy's file name, "" when there is none
 	Threshold           int               `json:"threshold"`
 	Mark                int               `json:"mark"`

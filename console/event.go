@@ -65,13 +65,3 @@ func (s Screen) upgrade(e api.Event) string {
 	}
 	return text
 }
-
-// lastErrorAt says when the last error was, where it is among events.
-func (s Screen) lastErrorAt(st *api.Status, events []api.Event) string {
-	for i := len(events) - 1; i >= 0; i-- {
-		if e := events[i]; e.Kind == api.EventError && e.Reason != "" && strings.Contains(st.LastError, e.Reason) {
-			return ", " + s.When(e.Time)
-		}
-	}
-	return ""
-}

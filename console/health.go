@@ -71,11 +71,11 @@ func targetFindings(t *api.TargetStatus) []Finding {
 		all = append(all, Finding{wrong, t.Name, fmt.Sprintf(format, args...), try})
 	}
 	if t.Unable() {
-		why, try, _ := strings.Cut(t.ExecutesReason, "; try: ")
+		try := t.ExecutesTry
 		if try == "" {
 			try = "`relinkd plan`; `relinkd restore " + t.Name + "` puts the packaged file back"
 		}
-		found(true, try, "%s", why)
+		found(true, try, "%s", t.ExecutesReason)
 	}
 	switch t.State {
 	case api.Degraded:

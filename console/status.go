@@ -17,7 +17,11 @@ func (s Screen) Status(st *api.Status, events []api.Event) string {
 		s.finding(&b, f)
 	}
 	if st.LastError != "" {
-		s.hang(&b, s.Paint(" "+s.Glyphs().Bullet+" ", Dim), "last error"+s.lastErrorAt(st, events)+": "+s.Clean(st.LastError), Plain)
+		when := ""
+		if !st.LastErrorAt.IsZero() {
+			when = ", " + s.When(st.LastErrorAt)
+		}
+		s.hang(&b, s.Paint(" "+s.Glyphs().Bullet+" ", Dim), "last error"+when+": "+s.Clean(st.LastError), Plain)
 	}
 	for _, t := range st.Targets {
 		b.WriteByte('\n')

@@ -107,7 +107,7 @@ func statuses() map[string]*api.Status {
 		"troubled": {
 			Version: "1.2.3", Accounting: "census", AccountingReason: "census.events is off", UnreadableProcesses: 17,
 			ConfigError: "/etc/relinkd/relinkd.toml:3: target.imapd.copies: found 0, allowed: a whole number from 1 to 999\n/etc/relinkd/relinkd.toml:4: another\n",
-			LastError:   "imapd: cannot clone imapd_017: no space left on device",
+			LastError:   "imapd: cannot clone imapd_017: no space left on device", LastErrorAt: now.Add(-2 * time.Hour),
 			Targets: []api.TargetStatus{
 				{Name: "imapd", Path: "/x/imapd", Publish: "none", State: api.Degraded, Reason: "/x/imapd is a directory",
 					Threshold: 200, Mark: 180, MaxCopies: 240},

@@ -21,6 +21,7 @@ import (
 type execution struct {
 	ok     bool
 	reason string // why not
+	try    string // what may help; "" when that is not known
 
 	of     fsys.Info // the file that the kernel was asked about
 	asked  time.Time // when
@@ -61,13 +62,15 @@ func (t *target) checkExecutes() error {
 	if link := linker.PrivateLink(t.cfg.Path); err == nil && name != link && t.launches() {
 		err = t.checkExecutable(link)
 	}
-	t.exec.ok, t.exec.reason = err == nil, ""
-	if err != nil {
-		t.exec.reason = fmt.Sprintf("%s does not execute: %v", name, err)
-	}
-	if t.exec.ok {
+	t.exec.ok, t.exec.reason, t.exec.try = err == nil, "", ""
+	if err == nil {
 		return nil
 	}
+	what := err.Error()
+	if shut := (*fsys.AccessError)(nil); errors.As(err, &shut) {
+		what, t.exec.try = shut.What, shut.Try
+	}
+	t.exec.reason = fmt.Sprintf("%s does not execute: %s", name, what)
 	return errors.New(t.exec.reason)
 }
 
@@ -150,6 +153,10 @@ func (t *target) tellExecutes(now time.Time) time.Duration {
 		return left
 	}
 	t.exec.told = true
-	t.wrong(zerolog.ErrorLevel, t.exec.reason, "no service can start it")
+	what := t.exec.reason
+	if t.exec.try != "" {
+		what += "; try: " + t.exec.try
+	}
+	t.wrong(zerolog.ErrorLevel, what, "no service can start it")
 	return 0
 }

@@ -35,6 +35,7 @@ func (t *target) show() {
 			AwaitsManage:        t.awaits,
 			Executes:            t.exec.ok,
 			ExecutesReason:      t.exec.reason,
+			ExecutesTry:         t.exec.try,
 			Threshold:           t.cfg.Threshold,
 			Mark:                t.mark,
 			MaxCopies:           t.cfg.MaxCopies,

@@ -54,7 +54,6 @@ func (w *Watcher) Snapshot() *api.Snapshot {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s.ConfigError, s.ConfigLoadedAt, s.Reloads = w.cfgError, w.cfgLoadedAt, w.reloads
-	var last time.Time
 	for i, cfg := range slices.Concat(w.cfg.Targets, w.left) {
 		l := w.loops[cfg.Name]
 		if l == nil { // no daemon, or it is being published anew
@@ -71,8 +70,8 @@ func (w *Watcher) Snapshot() *api.Snapshot {
 		shown := l.shown.Load()
 		s.Targets = append(s.Targets, shown.TargetStatus)
 		s.Measures = append(s.Measures, shown.Measures)
-		if shown.lastErr != "" && !shown.LastErrorAt.Before(last) {
-			s.LastError, last = shown.lastErr, shown.LastErrorAt
+		if shown.lastErr != "" && !shown.LastErrorAt.Before(s.LastErrorAt) {
+			s.LastError, s.LastErrorAt = shown.lastErr, shown.LastErrorAt
 		}
 	}
 	if stats.EventsMissing && s.LastError == "" {
