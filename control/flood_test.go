@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"relinkd/internal/faults"
 )
 
@@ -43,8 +45,6 @@ func actAsFlood(socket string) {
 		conns = append(conns, c)
 	}
 	var left sync.WaitGroup
-	var mu sync.Mutex
-	gone := 0
 	for _, c := range conns {
 		left.Go(func() {
 			buf := make([]byte, 4096)
@@ -53,18 +53,38 @@ func actAsFlood(socket string) {
 					break
 				}
 			}
-			mu.Lock()
-			gone++
-			mu.Unlock()
 		})
 	}
 	fmt.Println("open")
 	bufio.NewReader(os.Stdin).ReadString('\n')
-	mu.Lock()
-	fmt.Println("gone", gone)
-	mu.Unlock()
+	fmt.Println("gone", countClosed(conns))
 	left.Wait()
 	fmt.Println("all gone")
+}
+
+// countClosed returns how many connections the other end has closed by now, as the kernel knows it: whoever reads
+// from them may hear of that later.
+func countClosed(conns []net.Conn) int {
+	var all []unix.PollFd
+	for _, c := range conns {
+		raw, err := c.(*net.UnixConn).SyscallConn()
+		if err == nil {
+			err = raw.Control(func(fd uintptr) { all = append(all, unix.PollFd{Fd: int32(fd)}) })
+		}
+		if err != nil {
+			fmt.Println("failed", err)
+		}
+	}
+	if _, err := unix.Poll(all, 0); err != nil {
+		fmt.Println("failed", err)
+	}
+	closed := 0
+	for _, p := range all {
+		if p.Revents&unix.POLLHUP != 0 {
+			closed++
+		}
+	}
+	return closed
 }
 
 // actAsPromise prints the answer to a request whose body never comes, and how the connection ended.

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	stdlog "log"
@@ -101,24 +100,12 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer, err := s.answer(w, r)
-	if answer == (streamed{}) {
+	if answer == (streamed{}) && err == nil {
 		return
 	}
-	status := http.StatusOK
-	if err != nil {
-		status, answer = encodeError(err)
-	}
-	body, err := json.Marshal(answer)
-	if err != nil {
-		status, answer = encodeError(fmt.Errorf("cannot encode the answer: %v", err))
-		body, _ = json.Marshal(answer) // two strings
-	}
-	// Work may take long, sending not: the deadline starts here. An error in either is a client
-	// that went away.
+	// Work may take long, sending not: the deadline starts here. An error is a client that went away.
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(sendTimeout))
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(append(body, '\n'))
+	write(w, answer, err)
 }
 
 // answer decodes r, checks that its peer may ask for that, and does it.
@@ -144,7 +131,10 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 
 	conn.work()
 	if req.verb == verbEvents && wantsStream(r) {
-		return s.stream(w, r, req, conn)
+		err := asStream(s.streams, r, req.after, func(ctx context.Context, after uint64) error {
+			return follow(ctx, w, s.svc, req.target, after, s.heartbeat)
+		})
+		return streamed{}, err
 	}
 	answer, err := s.do(r.Context(), req)
 	if r.Method != http.MethodGet {
@@ -155,24 +145,6 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 
 // streamed is the answer to a request that has been answered already.
 type streamed struct{}
-
-// stream answers with events for as long as the client takes them.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, req request, conn *conn) (any, error) {
-	after, err := resume(r, req.after)
-	if err != nil {
-		return nil, err
-	}
-	if !conn.stream() {
-		return nil, errCrowded
-	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(s.streams, cancel)()
-	if err := follow(ctx, w, s.svc, req.target, after, s.heartbeat); err != nil {
-		return nil, err
-	}
-	return streamed{}, nil
-}
 
 // do asks the Service.
 func (s *Server) do(ctx context.Context, req request) (any, error) {

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	stdlog "log"
@@ -200,12 +199,12 @@ func (w *Web) events(ctx context.Context) http.Handler {
 		events, err := w.daemon.Events(ctx, req.target, req.after)
 		return eventsAnswer{events}, err
 	})
-	asStream := w.stream(ctx, func(ctx context.Context, rw http.ResponseWriter, req request) error {
+	streams := w.stream(ctx, func(ctx context.Context, rw http.ResponseWriter, req request) error {
 		return follow(ctx, rw, w.daemon, req.target, req.after, w.heartbeat)
 	})
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if wantsStream(r) {
-			asStream.ServeHTTP(rw, r)
+			streams.ServeHTTP(rw, r)
 			return
 		}
 		asJSON.ServeHTTP(rw, r)
@@ -220,11 +219,7 @@ func (w *Web) json(ask func(context.Context, request) (any, error)) http.Handler
 		if err == nil {
 			answer, err = ask(r.Context(), req)
 		}
-		if err != nil {
-			tellError(rw, err)
-			return
-		}
-		writeJSON(rw, http.StatusOK, answer)
+		write(rw, answer, err)
 	})
 }
 
@@ -233,19 +228,13 @@ func (w *Web) stream(ctx context.Context, send func(context.Context, http.Respon
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		req, err := lookRequest(r)
 		if err == nil {
-			req.after, err = resume(r, req.after)
-		}
-		if err == nil && !connOf(r.Context()).stream() {
-			err = errCrowded
-		}
-		if err == nil {
-			within, cancel := context.WithCancel(r.Context())
-			defer cancel()
-			defer context.AfterFunc(ctx, cancel)()
-			err = send(within, rw, req)
+			err = asStream(ctx, r, req.after, func(ctx context.Context, after uint64) error {
+				req.after = after
+				return send(ctx, rw, req)
+			})
 		}
 		if err != nil {
-			tellError(rw, err)
+			write(rw, nil, err)
 		}
 	})
 }
@@ -257,20 +246,4 @@ func lookRequest(r *http.Request) (request, error) {
 		req.verb = verbEvents
 	}
 	return req, decodeQuery(&req, r.URL.Path, r.URL.RawQuery)
-}
-
-func tellError(w http.ResponseWriter, err error) {
-	status, body := encodeError(err)
-	writeJSON(w, status, body)
-}
-
-func writeJSON(w http.ResponseWriter, status int, answer any) {
-	text, err := json.Marshal(answer)
-	if err != nil {
-		http.Error(w, "cannot encode the answer: "+err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(append(text, '\n')) // an error is a client that went away
 }
