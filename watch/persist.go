@@ -41,8 +41,8 @@ func openState(path string, fs *fsys.FS) (*fsys.Dir, error) {
 	return fsys.OwnDir(path, fs)
 }
 
-// lock takes the lock of the state directory, without which nothing may be changed. It lasts until
-// the file is closed, also by the end of the process.
+// lock takes the lock of the state directory, without which nothing may be changed. It lasts until unlock, or the
+// end of the process.
 func lock(dir *fsys.Dir) (*os.File, error) {
 	path := dir.Join(lockName)
 	fd, err := unix.Openat(dir.Fd(), lockName, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, ownerReadsWrite)
@@ -71,6 +71,12 @@ func lock(dir *fsys.Dir) (*os.File, error) {
 		}
 	}
 	return f, nil
+}
+
+// unlock gives up a lock. It does not leave that to the closing of the file: a process that is just being started
+// has a descriptor of it, too, until it has executed its program.
+func unlock(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 }
 
 // holder is what the holder of the lock wrote into it.

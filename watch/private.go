@@ -62,6 +62,7 @@ func (p *privates) release(id fsys.ID, d *lockedDir, name string) {
 	}
 	delete(p.held, id)
 	if d.fd >= 0 {
+		_ = unix.Flock(d.fd, unix.LOCK_UN) // as in unlock; it cannot fail on what is locked
 		unix.Close(d.fd)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"relinkd/api"
 	"relinkd/config"
 )
@@ -68,4 +70,30 @@ func TestTwoTargetsOfOnePath(t *testing.T) {
 	if st := d.target(); st.State != api.Steady {
 		t.Errorf("the first is %s: %s", st.State, st.Reason)
 	}
+}
+
+// The locks end with the Watcher, also while a process that is just being started has descriptors of them: it has
+// them until it has executed its program.
+func TestLocksEndWithClose(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	fds := []int{int(d.locked.Fd())}
+	d.privates.mu.Lock()
+	for _, dir := range d.privates.held {
+		fds = append(fds, dir.fd)
+	}
+	d.privates.mu.Unlock()
+	if len(fds) != 2 {
+		t.Fatalf("%d locks are held", len(fds))
+	}
+	for _, fd := range fds {
+		further, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		must(t, err)
+		defer unix.Close(further)
+	}
+	d.stop()
+	s.start().steady("1")
 }

@@ -309,7 +309,7 @@ func (r *replay) play() string {
 			f.Close()
 		}
 		must(r.t, r.kernel.Close())
-		r.w.locked.Close()
+		must(r.t, unlock(r.w.locked))
 		r.w.state.Close()
 	}()
 	r.install()
@@ -445,11 +445,15 @@ func (r *replay) judge(now time.Time) {
 	r.wrong = fmt.Sprintf("nothing is promised after %d ticks: %s", r.tick, t.promise.broken)
 }
 
-// judgeRate notes that fewer processes are taken to begin than do, once it is said to be known how many. What
-// is at path changes meanwhile, and they begin on all of that. A recorded storm has its lulls, and few bursts a
-// second are not alike from one second to the next.
+// judgeRate notes that fewer processes are taken to begin than do, once it is said to be known how many: on
+// whatever they begin, while what is at path changes. From rest the rate has to be reached first. A recorded storm
+// has its lulls, and bursts that are far apart are no rate.
 func (r *replay) judgeRate(now time.Time) {
-	if !r.busy || r.wrong != "" || r.Speed > 0 || r.Rate < 20*r.Burst || now.Sub(r.since) < 1200*time.Millisecond || r.lossy(now) {
+	reached := 1500 * time.Millisecond
+	if r.Early {
+		reached = 0
+	}
+	if !r.busy || r.wrong != "" || r.Speed > 0 || r.Rate < 50*r.Burst || now.Sub(r.since) < reached || r.lossy(now) {
 		return
 	}
 	if _, known := r.target.follower.Surge(); !known {

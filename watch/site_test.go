@@ -284,6 +284,15 @@ func (d *daemon) stop() {
 	})
 }
 
+// jobEnds is closed when the job that is under way is called off.
+func (d *daemon) jobEnds() (ended <-chan struct{}) {
+	d.s.t.Helper()
+	l, err := d.find(name)
+	must(d.s.t, err)
+	must(d.s.t, l.do(d.s.t.Context(), l.gone, func() { ended = l.job.ctx.Done() }))
+	return ended
+}
+
 // target is the status of the target NAME.
 func (d *daemon) target() api.TargetStatus { return d.targetOf(name) }
 

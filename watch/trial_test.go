@@ -129,11 +129,13 @@ func TestManageGivenUpLeavesAReleaseAlone(t *testing.T) {
 			done <- err
 		}()
 		<-reached
+		ended := d.jobEnds()
 		if stop {
 			d.quit()
 		} else {
 			cancel()
 		}
+		<-ended
 		free()
 		err := <-done
 		cancel()
@@ -161,7 +163,9 @@ func TestStopLeavesNoEmptyDirectory(t *testing.T) {
 	reached, free := s.calls.hold("clone: create", "")
 	d := s.start()
 	<-reached
+	ended := d.jobEnds()
 	d.quit()
+	<-ended
 	free()
 	d.stop()
 	s.onlyKnown()

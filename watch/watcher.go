@@ -110,7 +110,7 @@ func New(cfg *config.Config, o Options) (*Watcher, error) {
 		Tell:          w.counting,
 	})
 	if err != nil {
-		locked.Close()
+		unlock(locked)
 		state.Close()
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func (w *Watcher) Ready() <-chan struct{} { return w.ready }
 func (w *Watcher) Close() error {
 	w.stop()
 	w.endAll()
-	return errors.Join(w.table.Close(), w.locked.Close(), w.state.Close())
+	return errors.Join(w.table.Close(), unlock(w.locked), w.state.Close())
 }
 
 // begin starts the loop of a target. w.mu is held.
