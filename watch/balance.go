@@ -75,7 +75,7 @@ func (t *target) steer(now time.Time) time.Duration {
 		return max(time.Millisecond, p.Interval-now.Sub(t.rotatedAt))
 	}
 	t.askCensus(counts)
-	return max(0, t.growRetry.until.Sub(now))
+	return max(0, t.growth.retry.until.Sub(now))
 }
 
 // stuck is a private link that cannot be moved although it should be: why, and when to try again.
@@ -127,9 +127,9 @@ func (t *target) view(loads []pool.Load, now time.Time) pool.View {
 		Surge:         surge,
 		RateUnknown:   !known,
 		SinceRotation: now.Sub(t.rotatedAt),
-		GrowthTime:    t.growthTime(now),
-		NoGrowth:      t.growing != nil || t.job != nil && t.job.origin == fromPath || now.Before(t.growRetry.until),
-		CannotGrow:    t.cannotGrow(now) != "",
+		GrowthTime:    t.growth.takes(now),
+		NoGrowth:      t.growing != nil || t.job != nil && t.job.origin == fromPath || now.Before(t.growth.retry.until),
+		CannotGrow:    t.growth.hindered(now) != "",
 	}
 }
 
@@ -228,7 +228,7 @@ const reasonOperator pool.Reason = "operator"
 func (t *target) saturate(is bool) {
 	if is && !t.saturated && time.Since(t.saturatedAt) > time.Minute { // it may come and go
 		t.saturatedAt = time.Now()
-		if why := t.cannotGrow(t.saturatedAt); why != "" && t.wanted < t.cfg.MaxCopies {
+		if why := t.growth.hindered(t.saturatedAt); why != "" && t.wanted < t.cfg.MaxCopies {
 			t.warn(api.Event{Kind: api.EventState, Reason: "saturated"}, "all %d copies are at the mark of %d processes and no more can be made: %s", t.wanted, t.mark, why)
 		} else {
 			t.warn(api.Event{Kind: api.EventState, Reason: "saturated"}, "all %d copies are at the mark of %d processes and max_copies is %d: raise max_copies or threshold", t.wanted, t.mark, t.cfg.MaxCopies)

@@ -102,7 +102,7 @@ func (j *job) run(open func() (*os.File, error)) error {
 		return err
 	}
 	// 5 to 7. What is left is the loop's to do: step 8 waits for the package managers.
-	return j.onLoop(func() error { t.tookToMake(j); return t.inForce(j, src) })
+	return j.onLoop(func() error { t.growth.took(j, time.Now()); return t.inForce(j, src) })
 }
 
 // onLoop runs fn on the loop and waits for it, unless the copies are no longer wanted: the job was cancelled or

@@ -11,8 +11,21 @@ import (
 
 	"relinkd/api"
 	"relinkd/config"
+	"relinkd/fsys"
 	"relinkd/pool"
+	"relinkd/watch/gauge"
 )
+
+// growth is what is known of the making of further copies. The zero growth knows nothing.
+type growth struct {
+	disk   disk
+	last   time.Duration               // how long making copies took the last time; 0 for never
+	lately gauge.Window[time.Duration] // how long making further copies took
+	retry  backoff
+
+	failed   string    // why no further copy could be made the last time; "" when one could
+	failedAt time.Time // when
+}
 
 // disk is what room there is for further copies on the file system of the install directory.
 type disk struct {
@@ -21,78 +34,102 @@ type disk struct {
 	full string    // why none fits; "" when one does
 }
 
-// diskGlance is how often that is looked at.
-const diskGlance = time.Second
+const (
+	// diskGlance is how often the room on the disk is looked at.
+	diskGlance = time.Second
+	// growFailureLasts is how long a failure to grow tells that the next attempt would fail. It is longer than the
+	// longest wait before that.
+	growFailureLasts = 2 * time.Minute
+	// unknownGrowth is how long making a copy is reckoned to take while no copy of the target was made.
+	unknownGrowth = time.Second
+)
 
-// lookForRoom finds out how many further copies fit on the disk if keep_free of it stays free for others. A
-// copy is reckoned as if it shared no block with its source.
-func (t *target) lookForRoom(now time.Time) {
-	if t.src == nil || t.link == nil || now.Sub(t.disk.seen) < diskGlance {
-		return
-	}
-	t.disk = disk{seen: now}
+// look finds out how many further copies of size bytes fit on the disk of dir, if keepFree of it stays free for
+// others. A copy is reckoned as if it shared no block with its source.
+func (g *growth) look(dir *fsys.Dir, size int64, keepFree config.Bytes, now time.Time) {
+	g.disk = disk{seen: now}
 	var fs unix.Statfs_t
-	if err := unix.Fstatfs(t.link.Dir().Fd(), &fs); err != nil {
-		t.disk.full = fmt.Sprintf("it cannot be told how much of the file system of %s is free: %v", t.dirPath(), err)
+	if err := unix.Fstatfs(dir.Fd(), &fs); err != nil {
+		g.disk.full = fmt.Sprintf("it cannot be told how much of the file system of %s is free: %v", dir.Path(), err)
 		return
 	}
 	block := int64(fs.Bsize)
 	free := int64(fs.Bavail) * block // what root alone may use stays free as well
-	size := max(1, (t.src.Info().Size+block-1)/block) * block
-	if left := free - int64(t.cfg.KeepFree); left >= size {
-		t.disk.fits = int(min(left/size, pool.MaxCopies))
+	size = max(1, (size+block-1)/block) * block
+	if left := free - int64(keepFree); left >= size {
+		g.disk.fits = int(min(left/size, pool.MaxCopies))
 		return
 	}
-	t.disk.full = fmt.Sprintf("%d KiB are free on the file system of %s: a copy takes %d KiB, and %s are to stay free (keep_free)", free>>10, t.dirPath(), size>>10, t.cfg.KeepFree)
+	g.disk.full = fmt.Sprintf("%d KiB are free on the file system of %s: a copy takes %d KiB, and %s are to stay free (keep_free)", free>>10, dir.Path(), size>>10, keepFree)
 }
 
-// growFailureLasts is how long a failure to grow tells that the next attempt would fail. It is longer than the
-// longest wait before that.
-const growFailureLasts = 2 * time.Minute
-
-// cannotGrow is why no further copy can be made, as far as is known; "" when one can.
-func (t *target) cannotGrow(now time.Time) string {
+// hindered returns why no further copy can be made, as far as is known; "" when one can.
+func (g *growth) hindered(now time.Time) string {
 	switch {
-	case t.disk.full != "":
-		return t.disk.full
-	case now.Sub(t.growFailedAt) < growFailureLasts:
-		return t.growFailed
+	case g.disk.full != "":
+		return g.disk.full
+	case now.Sub(g.failedAt) < growFailureLasts:
+		return g.failed
 	}
 	return ""
 }
 
-// growable is how many further copies can be made where there are so many.
-func (t *target) growable(copies int, now time.Time) int {
-	if t.cannotGrow(now) != "" || t.cfg.Rotation == config.RotationInterval || t.src == nil {
-		return 0
-	}
-	return max(0, min(t.cfg.MaxCopies-copies, t.disk.fits))
-}
-
-// unknownGrowth is how long making a copy is reckoned to take while no copy of the target was made.
-const unknownGrowth = time.Second
-
-// growthTime is how long making further copies takes, until they have their names for good: the longest that
-// it took lately or, if none was made lately, the last time.
-func (t *target) growthTime(now time.Time) time.Duration {
-	if lately := t.growths.Most(now); lately > 0 {
+// takes returns how long making further copies takes, until they have their names for good: the longest that it
+// took lately or, if none was made lately, the last time.
+func (g *growth) takes(now time.Time) time.Duration {
+	if lately := g.lately.Most(now); lately > 0 {
 		return lately
 	}
-	if t.growth > 0 {
-		return t.growth
+	if g.last > 0 {
+		return g.last
 	}
 	return unknownGrowth
 }
 
+// took notes how long the copies of a job took: further ones from when they were asked for.
+func (g *growth) took(j *job, now time.Time) {
+	g.last = now.Sub(j.cloning)
+	if j.grow {
+		g.last = now.Sub(j.began)
+		g.lately.Add(g.last, now)
+	}
+}
+
+// fail notes why no further copy can be made now.
+func (g *growth) fail(why string, now time.Time) {
+	g.failed, g.failedAt = why, now
+	g.retry.next(now)
+}
+
+// succeed notes that copies can be made.
+func (g *growth) succeed() {
+	g.failed = ""
+	g.retry.reset()
+}
+
+// lookForRoom finds out once in a while what room the disk has for further copies.
+func (t *target) lookForRoom(now time.Time) {
+	if t.src != nil && t.link != nil && now.Sub(t.growth.disk.seen) >= diskGlance {
+		t.growth.look(t.link.Dir(), t.src.Info().Size, t.cfg.KeepFree, now)
+	}
+}
+
+// growable returns how many further copies can be made where there are so many.
+func (t *target) growable(copies int, now time.Time) int {
+	if t.growth.hindered(now) != "" || t.cfg.Rotation == config.RotationInterval || t.src == nil {
+		return 0
+	}
+	return max(0, min(t.cfg.MaxCopies-copies, t.growth.disk.fits))
+}
+
 // grow makes more copies of the generation in force.
 func (t *target) grow(ctx context.Context, numbers []int) {
-	t.disk.seen = time.Time{}
-	t.lookForRoom(time.Now())
-	if t.disk.full != "" {
-		t.growthFailed(errors.New(t.disk.full))
+	t.growth.look(t.link.Dir(), t.src.Info().Size, t.cfg.KeepFree, time.Now())
+	if full := t.growth.disk.full; full != "" {
+		t.growthFailed(errors.New(full))
 		return
 	}
-	numbers = numbers[:min(len(numbers), t.disk.fits)]
+	numbers = numbers[:min(len(numbers), t.growth.disk.fits)]
 	if t.job != nil { // what is missing among the pool's own numbers is for that to make
 		first := t.following()
 		for i := range numbers {
@@ -106,17 +143,17 @@ func (t *target) grow(ctx context.Context, numbers []int) {
 	t.start(ctx, &job{origin: fromPristine, grow: true, src: t.src.Share(), numbers: numbers}, nil)
 }
 
-// growthFailed notes why no further copy can be made now.
+// growthFailed tells why no further copy can be made now.
 func (t *target) growthFailed(err error) {
-	t.growFailed, t.growFailedAt = advise(err), time.Now()
-	t.wrong(zerolog.ErrorLevel, "cannot grow the pool: "+t.growFailed, fmt.Sprintf("there are %d copies and no more", t.wanted))
-	t.growRetry.next(time.Now())
+	why := advise(err)
+	t.growth.fail(why, time.Now())
+	t.wrong(zerolog.ErrorLevel, "cannot grow the pool: "+why, fmt.Sprintf("there are %d copies and no more", t.wanted))
 }
 
 // grown takes the copies of a job into the pool, and moves on to them if the policy says so: a process may be
 // waiting for the room.
 func (t *target) grown(j *job) {
-	t.tookToMake(j)
+	t.growth.took(j, time.Now())
 	for _, c := range j.committed {
 		t.wanted = max(t.wanted, t.rank(c.Number))
 		t.measures.Grown++
@@ -127,14 +164,5 @@ func (t *target) grown(j *job) {
 	}
 	if t.atRest {
 		t.steer(time.Now())
-	}
-}
-
-// tookToMake takes note of how long the copies of a job took: further ones from when they were asked for.
-func (t *target) tookToMake(j *job) {
-	t.growth = time.Since(j.cloning)
-	if j.grow {
-		t.growth = time.Since(j.began)
-		t.growths.Add(t.growth, time.Now())
 	}
 }

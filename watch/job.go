@@ -104,8 +104,7 @@ func (t *target) endJob(j *job, err error) {
 	switch {
 	case err == nil:
 		t.retry.reset()
-		t.growRetry.reset()
-		t.growFailed = ""
+		t.growth.succeed()
 		if j.grow {
 			t.grown(j)
 		}

@@ -422,7 +422,7 @@ const learns = 2 * time.Second
 // processes begin.
 func (r *replay) judge(now time.Time) {
 	t := r.target
-	if t.cannotGrow(now) != "" { // and says so; it has to catch up then
+	if t.growth.hindered(now) != "" { // and says so; it has to catch up then
 		r.turned, r.broken = now, time.Time{}
 		return
 	}

@@ -39,7 +39,7 @@ func (t *target) show() {
 			Threshold:           t.cfg.Threshold,
 			Mark:                t.mark,
 			MaxCopies:           t.cfg.MaxCopies,
-			GrowthReason:        t.cannotGrow(time.Now()),
+			GrowthReason:        t.growth.hindered(time.Now()),
 			Saturated:           t.saturated,
 			Rotations:           t.rotations.Threshold + t.rotations.Interval + t.rotations.Saturated + t.rotations.Operator,
 			RotationsByReason:   t.rotations,

@@ -17,7 +17,6 @@ import (
 	"relinkd/fsys"
 	"relinkd/linker"
 	"relinkd/pool"
-	"relinkd/watch/gauge"
 	"relinkd/watch/install"
 	"relinkd/watch/proctable"
 )
@@ -84,12 +83,7 @@ type target struct {
 	summary      summary   // of rotations
 	told         api.State // the last one that was told of
 	retry        backoff
-	growRetry    backoff
-	growFailed   string // why no further copy could be made the last time; "" when one could
-	growFailedAt time.Time
-	disk         disk
-	growth       time.Duration               // making copies took the last time; 0 for never
-	growths      gauge.Window[time.Duration] // of how long making further copies took
+	growth       growth
 	stuck        stuck
 
 	unwhole      unwhole
