@@ -207,20 +207,30 @@ func (t *target) observe(now time.Time) (observation, error) {
 	o.broken = o.had && t.isGone(t.current)
 	o.spare = t.spare()
 	o.complete = t.complete()
-	switch o.view.Path.Kind {
-	case linker.Nothing:
+	if o.view.Path.Kind == linker.Nothing {
 		o.wait = t.install.NoteAbsent(now)
 		if o.wait == 0 || !o.had {
 			o.removed = t.removed()
 		}
 		return o, nil
+	}
+	if err := t.observePath(&o, now); err != nil {
+		return o, err
+	}
+	t.install.NotePresent(o.view.Path.Kind != linker.Ours && o.view.Path.Kind != linker.Alias)
+	return o, nil
+}
+
+// observePath gathers what a decision rests on of what stands at path.
+func (t *target) observePath(o *observation, now time.Time) error {
+	switch o.view.Path.Kind {
 	case linker.Ours, linker.Alias:
 		o.unwound = t.unwound(o.view)
 		o.sameGen = t.src != nil && o.view.Pristine.Info.SameContent(t.src.Info())
 		o.fits = t.link.Fits(o.view.Path)
 		o.changed = o.sameGen && o.fits && o.view.Path.IsLauncher() && !o.view.Path.SameAccess(t.src.Info())
-		if err := t.lookAtAttributes(&o); err != nil {
-			return o, err
+		if err := t.lookAtAttributes(o); err != nil {
+			return err
 		}
 		o.spoiled = t.spoiled || t.src != nil && !o.sameGen && o.view.Pristine.Info.ID == t.src.Info().ID
 		if now.Before(t.removalUntil) {
@@ -228,19 +238,18 @@ func (t *target) observe(now time.Time) (observation, error) {
 		}
 	case linker.File:
 		o.known = t.src != nil && o.view.Path.Info.SameContent(t.src.Info()) && o.view.Path.Info.SameAccess(t.src.Info())
-		if err := t.lookAtAttributes(&o); err != nil {
-			return o, err
+		if err := t.lookAtAttributes(o); err != nil {
+			return err
 		}
 		if t.cfg.Publish != config.PublishNone || !o.known || !o.complete {
-			t.examine(&o, t.base(), now)
+			t.examine(o, t.base(), now)
 		}
 	case linker.PoolLink:
 		if t.takeOver && o.view.Pristine.Kind != linker.File {
-			t.examine(&o, pool.CopyName(t.base(), o.view.Path.Number), now)
+			t.examine(o, pool.CopyName(t.base(), o.view.Path.Number), now)
 		}
 	}
-	t.install.NotePresent(o.view.Path.Kind != linker.Ours && o.view.Path.Kind != linker.Alias)
-	return o, nil
+	return nil
 }
 
 // examine tells whether the file name, which path is or leads to, can be a source.

@@ -37,6 +37,35 @@ func (t *target) load() error {
 		t.log.Warn().Err(merr).Msg("the manifest is of no use")
 	}
 	t.pool = pool.New(t.link.Dir(), t.link.Private(), t.base())
+	if err := t.loadCopies(view, m); err != nil {
+		return err
+	}
+	if err := t.fallBack(m); err != nil {
+		return err
+	}
+	for _, id := range m.Stale {
+		t.stale[id] = time.Now()
+	}
+	t.wanted = t.cfg.Copies
+	if t.src == nil {
+		return nil
+	}
+	t.blockForeign(t.existing())
+	if m.Wanted != 0 && m.Wanted != t.cfg.Copies {
+		return nil // the administrator has changed it since, and means it, as in configure
+	}
+	// Grown copies stay in the pool.
+	for n := t.following(); t.wanted < t.cfg.MaxCopies && t.isOwned(n) && t.owned(n).SHA256 == t.src.SHA256(); n = t.following() {
+		t.wanted++
+	}
+	if t.complete() {
+		t.log.Info().Int("copies", t.wanted).Str(api.FieldGeneration, api.ShortHash(t.src.SHA256())).Msg("took over the copies that stand")
+	}
+	return nil
+}
+
+// loadCopies finds out which copies were made from what stands there, and which of that is in force.
+func (t *target) loadCopies(view linker.View, m *pool.Manifest) error {
 	numbers := t.existing()
 	for _, s := range t.candidates(view) {
 		src, err := t.source(s.dir, s.name, m)
@@ -64,27 +93,6 @@ func (t *target) load() error {
 			continue
 		}
 		src.Close()
-	}
-	if err := t.fallBack(m); err != nil {
-		return err
-	}
-	for _, id := range m.Stale {
-		t.stale[id] = time.Now()
-	}
-	t.wanted = t.cfg.Copies
-	if t.src == nil {
-		return nil
-	}
-	t.blockForeign(t.existing())
-	if m.Wanted != 0 && m.Wanted != t.cfg.Copies {
-		return nil // the administrator has changed it since, and means it, as in configure
-	}
-	// Grown copies stay in the pool.
-	for n := t.following(); t.wanted < t.cfg.MaxCopies && t.isOwned(n) && t.owned(n).SHA256 == t.src.SHA256(); n = t.following() {
-		t.wanted++
-	}
-	if t.complete() {
-		t.log.Info().Int("copies", t.wanted).Str(api.FieldGeneration, api.ShortHash(t.src.SHA256())).Msg("took over the copies that stand")
 	}
 	return nil
 }

@@ -20,47 +20,55 @@ type shown struct {
 
 // show makes the present state visible to others, and tells of it where it is another than before.
 func (t *target) show() {
+	now := time.Now()
 	t.tellState()
-	t.tellPromise(time.Now())
-	s := &shown{
-		lastErr:  t.lastErr,
-		Measures: t.measures,
-		TargetStatus: api.TargetStatus{
-			Name:                t.name,
-			Path:                t.cfg.Path,
-			PrivateLink:         linker.PrivateLink(t.cfg.Path),
-			Publish:             string(t.cfg.Publish),
-			State:               t.status,
-			Reason:              t.reason,
-			AwaitsManage:        t.awaits,
-			Executes:            t.exec.ok,
-			ExecutesReason:      t.exec.reason,
-			ExecutesTry:         t.exec.try,
-			Threshold:           t.cfg.Threshold,
-			Mark:                t.mark,
-			MaxCopies:           t.cfg.MaxCopies,
-			GrowthReason:        t.growth.hindered(time.Now()),
-			Saturated:           t.saturated,
-			Rotations:           t.rotations.Threshold + t.rotations.Interval + t.rotations.Saturated + t.rotations.Operator,
-			RotationsByReason:   t.rotations,
-			PeakCopyProcesses:   t.peak,
-			ExecRate:            t.follower.Rate(),
-			EventLatencySeconds: t.follower.Latency().Seconds(),
-			UnseenProcesses:     t.promise.unseen,
-			ThresholdPromised:   t.promise.broken == "",
-			ThresholdReason:     t.promise.broken,
-			UnpromisedAt:        t.promise.last,
-			Copies:              []api.CopyStatus{},
-		},
+	t.tellPromise(now)
+	s := &shown{lastErr: t.lastErr, Measures: t.measures, TargetStatus: t.standing(now)}
+	if t.pool == nil {
+		s.ThresholdPromised, s.ThresholdReason = false, "there are no copies"
+	} else {
+		t.showProcesses(&s.TargetStatus, now)
+	}
+	t.shown.Store(s)
+}
+
+// standing returns the status but for the copies and the processes.
+func (t *target) standing(now time.Time) api.TargetStatus {
+	s := api.TargetStatus{
+		Name:                t.name,
+		Path:                t.cfg.Path,
+		PrivateLink:         linker.PrivateLink(t.cfg.Path),
+		Publish:             string(t.cfg.Publish),
+		State:               t.status,
+		Reason:              t.reason,
+		AwaitsManage:        t.awaits,
+		Executes:            t.exec.ok,
+		ExecutesReason:      t.exec.reason,
+		ExecutesTry:         t.exec.try,
+		Threshold:           t.cfg.Threshold,
+		Mark:                t.mark,
+		MaxCopies:           t.cfg.MaxCopies,
+		GrowthReason:        t.growth.hindered(now),
+		Saturated:           t.saturated,
+		Rotations:           t.rotations.Threshold + t.rotations.Interval + t.rotations.Saturated + t.rotations.Operator,
+		RotationsByReason:   t.rotations,
+		PeakCopyProcesses:   t.peak,
+		ExecRate:            t.follower.Rate(),
+		EventLatencySeconds: t.follower.Latency().Seconds(),
+		UnseenProcesses:     t.promise.unseen,
+		ThresholdPromised:   t.promise.broken == "",
+		ThresholdReason:     t.promise.broken,
+		UnpromisedAt:        t.promise.last,
+		Copies:              []api.CopyStatus{},
 	}
 	if t.current > 0 {
 		s.Current = pool.CopyName(t.base(), t.current)
 	}
-	defer t.shown.Store(s)
-	if t.pool == nil {
-		s.ThresholdPromised, s.ThresholdReason = false, "there are no copies"
-		return
-	}
+	return s
+}
+
+// showProcesses adds the copies to a status, and how many processes run what.
+func (t *target) showProcesses(s *api.TargetStatus, now time.Time) {
 	counts := t.follower.Counts()
 	if t.src != nil {
 		s.Generation = api.Generation{SHA256: t.src.SHA256(), Size: t.src.Info().Size, Since: t.since}
@@ -80,7 +88,7 @@ func (t *target) show() {
 			Verified:  !t.suspect[c.Number],
 		})
 	}
-	s.GrowableCopies = t.growable(len(s.Copies), time.Now())
+	s.GrowableCopies = t.growable(len(s.Copies), now)
 	for id := range t.stale {
 		s.StaleProcesses += counts.Of(id)
 	}

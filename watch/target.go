@@ -211,22 +211,7 @@ func (t *target) run(ctx context.Context, active bool) error {
 	var due time.Time // when to run without being told; zero for never
 	countsOnly := false
 	for {
-		if countsOnly && t.atRest {
-			due = sooner(due, t.steer(time.Now()))
-		} else {
-			again := t.ensure(ctx)
-			due = sooner(time.Time{}, t.soonest(again, t.tellExecutes(time.Now()), t.glance()))
-		}
-		if t.summary.over(time.Now()) {
-			t.sumUp()
-		}
-		t.show()
-		t.answer()
-		select {
-		case <-t.first:
-		default:
-			close(t.first)
-		}
+		due = t.round(ctx, countsOnly, due)
 		if t.hasLeft {
 			return nil
 		}
@@ -256,6 +241,28 @@ func (t *target) run(ctx context.Context, active bool) error {
 		case <-timer.C:
 		}
 	}
+}
+
+// round is one turn of the loop. countsOnly says that nothing but counts has changed since the one before, and due
+// when that wanted to run again. It returns when to run again without being told; zero for never.
+func (t *target) round(ctx context.Context, countsOnly bool, due time.Time) time.Time {
+	if countsOnly && t.atRest {
+		due = sooner(due, t.steer(time.Now()))
+	} else {
+		again := t.ensure(ctx)
+		due = sooner(time.Time{}, t.soonest(again, t.tellExecutes(time.Now()), t.glance()))
+	}
+	if t.summary.over(time.Now()) {
+		t.sumUp()
+	}
+	t.show()
+	t.answer()
+	select {
+	case <-t.first:
+	default:
+		close(t.first)
+	}
+	return due
 }
 
 // glance is how often the loop looks without being told, 0 for never: nothing tells of an unmount or a

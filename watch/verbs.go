@@ -170,6 +170,14 @@ func (t *target) undo(force bool, r *api.Report, begin func() error) error {
 		}
 		return t.clearRemnants(r)
 	}
+	if err := t.putPathBack(r, begin); err != nil {
+		return err
+	}
+	return t.clearAway(force, r)
+}
+
+// putPathBack gives path back, as undo does. After an error path is as it was.
+func (t *target) putPathBack(r *api.Report, begin func() error) error {
 	made, err := t.prepareRestore(r)
 	if err == nil {
 		err = t.link.MayRestore()
@@ -203,7 +211,7 @@ func (t *target) undo(force bool, r *api.Report, begin func() error) error {
 		what = "restored %s, a clone of " + made.of + " (inode %d)"
 	}
 	r.Done = append(r.Done, fmt.Sprintf(what, t.cfg.Path, at.Info.Ino))
-	return t.clearAway(force, r)
+	return nil
 }
 
 // wasManaged reports whether anything of ours stands at path or beside it.

@@ -224,25 +224,40 @@ func (st status) String() string {
 	return fmt.Sprintf("%s (%s), publish %s%s", st.State, st.Reason, st.Publish, executes)
 }
 
-// status asks the daemon.
-func (s *site) status() (status, error) {
+// status asks the daemon how the target stands.
+func (s *site) status() (status, error) { return ask[status](s, "status") }
+
+// plan is what this test reads of the target's plan.
+type plan struct {
+	State string   `json:"state"`
+	Steps []string `json:"steps"`
+}
+
+// atRest reports whether the daemon, which looks at the disk for that, finds all well and has nothing to do.
+func (s *site) atRest() bool {
+	p, err := ask[plan](s, "plan")
+	return err == nil && p.State == "steady" && len(p.Steps) == 0
+}
+
+// ask asks the daemon for the target's part of a document.
+func ask[T any](s *site, document string) (of T, err error) {
 	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", s.socket())
 		}}}
-	resp, err := client.Get("http://relinkd/v1/status")
+	resp, err := client.Get("http://relinkd/v1/" + document)
 	if err != nil {
-		return status{}, err
+		return of, err
 	}
 	defer resp.Body.Close()
 	var doc struct {
-		Targets []status `json:"targets"`
+		Targets []T `json:"targets"`
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&doc); err != nil {
-		return status{}, err
+		return of, err
 	}
 	if len(doc.Targets) != 1 {
-		return status{}, fmt.Errorf("%d targets", len(doc.Targets))
+		return of, fmt.Errorf("%d targets", len(doc.Targets))
 	}
 	return doc.Targets[0], nil
 }

@@ -108,9 +108,6 @@ var modes = []uint32{0o755, 0o700, 0o644, 0o555, 0o4755, 0o777, 0o000, 0o750}
 // anotherUser is whom an access list names: not the one who executes path, of whom relinkd could not know.
 const anotherUser = 1
 
-// leftOut are the steps that relinkd does not stand yet, with what comes of them. It should be empty.
-var leftOut = map[string]string{}
-
 // actions is everything that an administrator does at random.
 var actions = map[string]action{
 	// What packages, deploys and configuration management do to path.
@@ -254,11 +251,11 @@ var actions = map[string]action{
 	}},
 	"empty": {2, true, false, func(w *walk, on string, _ int) error { return w.truncateAt(on, 0) }},
 	"cut":   {2, true, false, func(w *walk, on string, _ int) error { return w.truncateAt(on, 300) }},
-	"grow": {2, true, false, func(w *walk, on string, n int) error { // >>, a signer; with n >= 4 well above the size of a launcher
+	"grow": {6, true, false, func(w *walk, on string, n int) error { // >>, a signer; as a rule well above the size of a launcher
 		path := places[on](w)
 		at := kindOf(path)
 		more := []byte(fmt.Sprintf("+v%d", n))
-		if n >= 4 {
+		if n >= 2 {
 			more = append(make([]byte, 2000), more...)
 		}
 		if err := w.appendTo(path, more); err != nil {
@@ -283,7 +280,7 @@ var actions = map[string]action{
 		w.replaced(on, content)
 		return nil
 	}},
-	"mv-new-over": {2, true, false, func(w *walk, on string, _ int) error { // over a copy, the pristine, the private link …
+	"mv-new-over": {5, true, false, func(w *walk, on string, _ int) error { // over a copy, the pristine, the private link …
 		path := places[on](w)
 		if kindOf(path) == other || isFixed(on) {
 			return nil
