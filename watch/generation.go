@@ -366,27 +366,37 @@ func (t *target) putInForce(j *job, src *pool.Source) error {
 		}
 	}
 	t.src, j.inForce = src, true
-	if before != nil {
-		if fresh {
-			t.stale[before.Info().ID] = time.Now()
-		}
-		if fresh && t.cfg.Publish == config.PublishNone {
-			t.keepSource(before)
-		} else {
-			t.drop(before)
-		}
-	}
 	// 6 and 7.
 	var err error
 	switch {
 	case j.origin == fromPath && t.cfg.Publish != config.PublishNone:
-		err = t.link.Publish(src.Info())
+		if err = t.link.Publish(src.Info()); err != nil && before != nil && !t.isPristine(src) {
+			t.src, j.inForce = before, false // the pristine is what it was, and the copies are to be made of that again
+			return err
+		}
 	case j.origin == fromPristine && t.cfg.Publish == config.PublishLauncher && (fresh || t.remake):
 		err = t.renewLauncher()
 	case j.origin == fromLinked:
 		err = t.link.Reclaim(j.path)
 	}
+	if before == nil {
+		return err
+	}
+	if fresh {
+		t.stale[before.Info().ID] = time.Now()
+	}
+	if fresh && t.cfg.Publish == config.PublishNone {
+		t.keepSource(before)
+	} else {
+		t.drop(before)
+	}
 	return err
+}
+
+// isPristine reports whether src is the pristine.
+func (t *target) isPristine(src *pool.Source) bool {
+	info, err := t.link.Private().Lstat(t.link.PristineName())
+	return err == nil && info.ID == src.Info().ID
 }
 
 // leads names what processes execute.

@@ -238,8 +238,7 @@ func (w *walk) take(s step) (wrong string) {
 	}
 	w.before()
 	w.hampered = w.hampered || hampers[s.Do] || hampers[s.On]
-	w.mends = w.sound && !w.hampered && (mended[s.On] || mended[s.Do]) && (!meant[s.Do] || s.On == "private-dir" && os.Geteuid() == 0) && // an ordinary user may shut the daemon out too
-		w.d != nil && w.atRest() // the status may be of before the step before
+	w.mends = w.canBeMended(s) && w.d != nil && w.atRest() // the status may be of before the step before
 	newest := w.newest
 	w.touched = w.touched || w.d == nil
 	err := a.do(w, s.On, s.N)
@@ -251,6 +250,19 @@ func (w *walk) take(s step) (wrong string) {
 	}
 	w.after(newest)
 	return w.settle()
+}
+
+// canBeMended reports whether relinkd stands the step without harm or makes good by itself what it does.
+func (w *walk) canBeMended(s step) bool {
+	switch {
+	case !w.sound, w.hampered, !mended[s.On] && !mended[s.Do]:
+		return false
+	case meant[s.Do]: // an ordinary user may shut the daemon out too
+		return s.On == "private-dir" && os.Geteuid() == 0
+	case s.Do == "fifo" && s.On == "private-dir": // it is a stranger's, and stays
+		return false
+	}
+	return true
 }
 
 // free takes away what keeps files from being changed.

@@ -3,6 +3,8 @@ package administrator_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -201,6 +203,15 @@ type status struct {
 	Publish        string `json:"publish"`
 	Executes       *bool  `json:"executes"`
 	ExecutesReason string `json:"executes_reason"`
+	Generation     struct {
+		SHA256 string `json:"sha256"`
+	} `json:"generation"`
+}
+
+// hasInForce reports whether the copies are made from content.
+func (st status) hasInForce(content []byte) bool {
+	sum := sha256.Sum256(content)
+	return st.State == "steady" && st.Generation.SHA256 == hex.EncodeToString(sum[:])
 }
 
 // underWay reports whether the daemon says that it is not done yet.

@@ -30,6 +30,7 @@ type walk struct {
 	made     [][]byte // the programs made so far
 	history  [][]byte // the complete programs that others have put at path, oldest first
 	newest   []byte   // the last of them that no step has destroyed itself; nil for none
+	taken    bool     // relinkd has had that in force
 	meant    []byte   // what was put at the pristine since: who does that may mean it
 	executed bool     // path, when last looked at
 	touched  bool     // something was done since the daemon has gone
@@ -77,6 +78,7 @@ func (w *walk) tell(format string, args ...any) {
 
 // put notes that a complete program was put at path.
 func (w *walk) put(content []byte) {
+	w.taken = w.taken && bytes.Equal(content, w.newest)
 	w.newest, w.meant = content, nil
 	w.history = append(slices.DeleteFunc(w.history, func(c []byte) bool { return bytes.Equal(c, content) }), content)
 }
@@ -124,7 +126,8 @@ func (w *walk) isGone(content []byte) bool {
 }
 
 // before begins a step, and after ends it: a program of which the step itself has destroyed the last file is
-// not looked for any more.
+// not looked for any more. One that was put at path and never came into force stands at path alone: copies of it that
+// a crash has left go with it.
 func (w *walk) before() {
 	w.gone, w.written, w.mends = map[string]bool{}, map[fileID]bool{}, false
 	w.names = nil
@@ -138,16 +141,18 @@ func (w *walk) after(newest []byte) {
 		return
 	}
 	for path, id := range w.names {
-		if !w.gone[path] && !w.written[id] {
+		if !w.gone[path] && !w.written[id] && (w.taken || path == w.path) {
 			return
 		}
 	}
-	if found, _ := w.holders(newest); len(found) > 0 || w.shut && len(w.names) == 0 {
+	found, _ := w.holders(newest)
+	if _, again := found[w.path]; again || w.taken && len(found) > 0 || w.shut && len(w.names) == 0 {
 		return // it has put the same there again, or nobody has seen it before
 	}
-	w.newest = nil
+	w.newest, w.taken = nil, true
 	if w.meant != nil && !w.isGone(w.meant) { // it comes into force; those before it are earlier generations at best
 		w.put(w.meant)
+		w.taken = true
 		w.meant = newest // what relinkd still had open it may have made copies of again
 		w.tell("  (the step has destroyed %s itself; %s was meant)", versionOf(newest), versionOf(w.newest))
 		return
@@ -157,6 +162,9 @@ func (w *walk) after(newest []byte) {
 			w.newest = content
 			break
 		}
+	}
+	if w.newest != nil && len(found) > 0 {
+		w.meant = newest // what a crash has left of it may come into force
 	}
 	w.tell("  (the step has destroyed %s itself; the newest is %s now)", versionOf(newest), versionOf(w.newest))
 }
@@ -478,6 +486,7 @@ func (w *walk) verdict() (wrong string, underWay bool) {
 	case execErr == nil && st.State == "steady" && st.Reason == "" && w.newest != nil && !w.good(runs):
 		return fmt.Sprintf("what runs is %s, the newest is %s, and the status says: %s", versionOf(runs), versionOf(w.newest), st), false
 	}
+	w.taken = w.taken || w.newest != nil && st.hasInForce(w.newest)
 	w.sound = execErr == nil && st.State == "steady" && w.newest != nil && w.good(runs)
 	return "", false
 }
