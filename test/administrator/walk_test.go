@@ -503,10 +503,12 @@ func (w *walk) verdictWithoutDaemon() string {
 }
 
 // How long something may be wrong: two seconds and, for a busy machine, so many looks, for which processes
-// are started and the daemon is asked. It may be at work for longer.
+// are started and the daemon is asked; but each look may take long, where what stands there executes itself. It may be
+// at work for longer.
 const (
 	wrongFor   = 2 * time.Second
 	wrongLooks = 150
+	wrongMost  = 30 * time.Second
 	workFor    = 90 * time.Second
 )
 
@@ -524,7 +526,7 @@ func (w *walk) settle() string {
 			if time.Since(begin) > workFor {
 				return wrong
 			}
-		case time.Since(since) > wrongFor && looks > wrongLooks, looks > 10*wrongLooks:
+		case time.Since(since) > wrongFor && looks > wrongLooks, looks > 10*wrongLooks, time.Since(since) > wrongMost:
 			return wrong
 		}
 		looks++
