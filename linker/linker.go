@@ -56,7 +56,7 @@ type Link struct {
 	noExchange bool                 // the file system was seen to lack RENAME_EXCHANGE
 	announce   func()               // what Announce has set; may be nil
 	complete   func(*os.File) error // what SetJudge has set; may be nil
-	restored   fsys.Info            // the pristine that Restore has put back at path
+	restored   fsys.Info            // the pristine that Restore has put back at path, or the program that it has left there
 	backup     fsys.Info            // see Backup
 
 	guard func(private *fsys.Dir) error // what Guard has set; may be nil

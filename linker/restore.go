@@ -30,6 +30,9 @@ func (l *Link) Restore() (kept bool, err error) {
 	if err != nil {
 		return kept, err
 	}
+	if v.Path.Kind == File { // it was found to be a program while the private link told what a copy is
+		l.restored = v.Path.Info
+	}
 	l.put = fsys.ID{}
 	if l.private == nil {
 		return kept, nil

@@ -230,7 +230,7 @@ func (l *Link) linksToOurs() (links []string, err error) {
 // launcherPage is more than a launcher has, also with something added: only such files are read for one.
 const launcherPage = 64 << 10
 
-// isKept reports whether f is the pristine that Restore has put back, or has the content of the pristine or,
+// isKept reports whether f is what Restore has put back or left at path, or has the content of the pristine or,
 // where there is none, of the linked copy.
 func (l *Link) isKept(f *os.File, info fsys.Info) (bool, error) {
 	if info.SameContent(l.restored) {

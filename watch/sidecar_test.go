@@ -159,3 +159,22 @@ func TestSidecarRotatesWithoutSync(t *testing.T) {
 		t.Errorf("%d rotations have waited for the disk", n-before)
 	}
 }
+
+// A link of somebody's that leads to the copies does not make a wrapper of the packaged file: the copies are of it.
+func TestSidecarRestoresBesideAForeignLink(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sidecar)
+	s.install("1")
+	d := s.start()
+	copies := d.steady("1").Copies
+	must(t, os.Symlink(s.privateLink(), s.copy(len(copies)+1)))
+	if r, err := d.Restore(t.Context(), name, true); err != nil {
+		t.Errorf("restore: %v, %+v", err, r)
+	}
+	s.holds(s.path, "1")
+	for _, c := range copies {
+		if !lstat(t, s.copy(c.Number)).ID.IsZero() {
+			t.Errorf("%s is left", c.Name)
+		}
+	}
+}

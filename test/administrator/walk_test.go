@@ -140,13 +140,15 @@ func (w *walk) after(newest []byte) {
 	if newest == nil || !bytes.Equal(newest, w.newest) {
 		return
 	}
+	_, alone := w.names[w.path]
+	alone = alone && !w.taken // there is nothing but what a crash has left beside it
 	for path, id := range w.names {
-		if !w.gone[path] && !w.written[id] && (w.taken || path == w.path) {
+		if !w.gone[path] && !w.written[id] && (!alone || path == w.path) {
 			return
 		}
 	}
 	found, _ := w.holders(newest)
-	if _, again := found[w.path]; again || w.taken && len(found) > 0 || w.shut && len(w.names) == 0 {
+	if _, again := found[w.path]; again || !alone && len(found) > 0 || w.shut && len(w.names) == 0 {
 		return // it has put the same there again, or nobody has seen it before
 	}
 	w.newest, w.taken = nil, true
