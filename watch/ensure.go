@@ -304,7 +304,7 @@ func (t *target) act(ctx context.Context, d decision, o observation) error {
 		}
 		return err
 	case stepMakeFrom:
-		t.startFromPath(ctx)
+		t.startFromPath(ctx, o.view.Path.Info)
 	case stepRemake:
 		t.startFromPristine(ctx)
 	case stepUnwind:

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"relinkd/api"
 	"relinkd/config"
 	"relinkd/fsys"
@@ -407,13 +409,21 @@ func (t *target) leads() string {
 	return t.cfg.Path
 }
 
-// startFromPath makes a generation from the file at path.
-func (t *target) startFromPath(ctx context.Context) {
+// startFromPath makes a generation from the file at path, which was judged to be a source: that very one, and not
+// what somebody has put there since.
+func (t *target) startFromPath(ctx context.Context, judged fsys.Info) {
 	link, name := t.link, t.base()
 	t.start(ctx, &job{origin: fromPath}, func() (*os.File, error) {
 		f, err := link.Dir().Open(name)
+		if fsys.NotExist(err) || errors.Is(err, unix.ELOOP) {
+			err = errors.Join(linker.ErrSuperseded, err)
+		}
 		if err != nil {
 			return nil, err
+		}
+		if now, err := fsys.Fstat(f); err != nil || !now.SameContent(judged) {
+			f.Close()
+			return nil, errors.Join(linker.ErrSuperseded, err)
 		}
 		why, err := link.Wrapper(f)
 		if err == nil && why != "" {

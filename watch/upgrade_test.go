@@ -287,3 +287,34 @@ func TestManyUpgrades(t *testing.T) {
 		})
 	}
 }
+
+// A file that takes the place of the one at path, just after that was found to be a program, is judged by itself.
+func TestReplacedBetweenJudgingAndOpening(t *testing.T) {
+	t.Parallel()
+	for _, publish := range ways {
+		t.Run(string(publish), func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, func(c *config.Target) { c.Publish = publish })
+			s.install("1")
+			d := s.start()
+			d.steady("1")
+			script := s.path + ".new"
+			must(t, os.WriteFile(script, []byte("#!/bin/sh\n"), 0o755))
+			l, err := d.find(name)
+			must(t, err)
+			must(t, l.do(t.Context(), l.gone, func() {
+				must(t, standin.Write(s.path+".program", "2"))
+				must(t, os.Rename(s.path+".program", s.path))
+				judged := lstat(t, s.path)
+				must(t, os.Rename(script, s.path))
+				l.startFromPath(t.Context(), judged)
+			}))
+			if st := d.waitFor("degraded", func(st api.TargetStatus) bool { return st.State == api.Degraded }); !strings.Contains(st.Reason, "script") {
+				t.Errorf("degraded: %s", st.Reason)
+			}
+			if got := s.log.String(); strings.Contains(got, "leads to the packaged file") || strings.Count(got, "copies of generation") != 1 {
+				t.Errorf("the script was taken:\n%s", got)
+			}
+		})
+	}
+}

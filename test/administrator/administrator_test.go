@@ -238,6 +238,7 @@ func (w *walk) take(s step) (wrong string) {
 	}
 	w.before()
 	w.hampered = w.hampered || hampers[s.Do] || hampers[s.On]
+	w.shuts = s.On == "private-dir"
 	w.mends = w.canBeMended(s) && w.d != nil && w.atRest() // the status may be of before the step before
 	newest := w.newest
 	w.touched = w.touched || w.d == nil

@@ -31,6 +31,7 @@ type walk struct {
 	history  [][]byte // the complete programs that others have put at path, oldest first
 	newest   []byte   // the last of them that no step has destroyed itself; nil for none
 	taken    bool     // relinkd has had that in force
+	inForce  []byte   // the last of them that it had
 	meant    []byte   // what was put at the pristine since: who does that may mean it
 	executed bool     // path, when last looked at
 	touched  bool     // something was done since the daemon has gone
@@ -38,6 +39,7 @@ type walk struct {
 	sound    bool     // when last looked at all was well: managed, steady, and path executes the newest
 	hampered bool     // something was done that keeps relinkd from mending what it could mend
 	mends    bool     // the step is one that relinkd stands without harm, or makes good by itself
+	shuts    bool     // the step is done to the private directory, which is left to whom it was given
 
 	names   map[string]fileID // of the newest program, before a step
 	shut    bool              // what kept the walk from seeing all of them
@@ -131,8 +133,21 @@ func (w *walk) isGone(content []byte) bool {
 func (w *walk) before() {
 	w.gone, w.written, w.mends = map[string]bool{}, map[fileID]bool{}, false
 	w.names = nil
-	if w.newest != nil {
-		w.names, w.shut = w.holders(w.newest)
+	if w.newest == nil {
+		return
+	}
+	w.names, w.shut = w.holders(w.newest)
+	if w.d != nil && !w.taken {
+		if st, err := w.status(); err == nil {
+			w.sees(st)
+		}
+	}
+}
+
+// sees notes that the newest program is in force.
+func (w *walk) sees(st status) {
+	if w.newest != nil && st.hasInForce(w.newest) {
+		w.taken, w.inForce = true, w.newest
 	}
 }
 
@@ -159,7 +174,11 @@ func (w *walk) after(newest []byte) {
 		w.tell("  (the step has destroyed %s itself; %s was meant)", versionOf(newest), versionOf(w.newest))
 		return
 	}
-	for _, content := range slices.Backward(w.history) {
+	earlier := slices.Clone(w.history)
+	if alone && w.inForce != nil {
+		earlier = append(earlier, w.inForce) // what came later never was
+	}
+	for _, content := range slices.Backward(earlier) {
 		if !bytes.Equal(content, newest) && !w.isGone(content) {
 			w.newest = content
 			break
@@ -479,7 +498,7 @@ func (w *walk) verdict() (wrong string, underWay bool) {
 	case w.mends && (execErr != nil || w.newest != nil && !w.good(runs)):
 		return fmt.Sprintf("relinkd makes good by itself what was done, and what runs is %s (%v), not the newest program, %s; the status says: %s",
 			versionOf(runs), execErr, versionOf(w.newest), st), false
-	case w.mends && st.State != "steady":
+	case w.mends && !w.shuts && st.State != "steady":
 		return fmt.Sprintf("relinkd makes good by itself what was done, and one bad copy costs one copy: %s", st), false
 	case execErr != nil && !st.tells():
 		return fmt.Sprintf("an ordinary user cannot execute path (%v), and the status says: %s", execErr, st), false
@@ -488,7 +507,7 @@ func (w *walk) verdict() (wrong string, underWay bool) {
 	case execErr == nil && st.State == "steady" && st.Reason == "" && w.newest != nil && !w.good(runs):
 		return fmt.Sprintf("what runs is %s, the newest is %s, and the status says: %s", versionOf(runs), versionOf(w.newest), st), false
 	}
-	w.taken = w.taken || w.newest != nil && st.hasInForce(w.newest)
+	w.sees(st)
 	w.sound = execErr == nil && st.State == "steady" && w.newest != nil && w.good(runs)
 	return "", false
 }
