@@ -44,6 +44,10 @@ generate: ## Manual pages, completions and packaging/copyright, which are made o
 bench: ## Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: mutate
+mutate: ## break each invariant on purpose, and list those that no test notices (root for all of them; half an hour)
+	go run ./internal/mutate
+
 .PHONY: bench-peers
 bench-peers: build ## relinkd beside pgrep, fuser, lsof, ln, inotifywait, cron's clock and cp, in one table (root for all rows; 8 minutes)
 	go run ./internal/peers -relinkd ./relinkd -o bench-peers.md

@@ -59,6 +59,7 @@ var rules = map[string]rule{
 	"internal/fstest":       {nil, []string{unix}, "it is below the tests of all others"},
 	"internal/faults":       {nil, []string{}, "tests of all others write down what they have shown"},
 	"internal/transcript":   {nil, []string{}, "it reads documents, and runs nothing"},
+	"internal/mutate":       {nil, []string{"github.com/rogpeppe/go-internal/txtar"}, "it breaks the source of all others, and is part of none"},
 	"internal/suite":        {nil, []string{}, "it runs the tests of all others, and is there before what they need"},
 	"internal/faults/table": {[]string{"internal/faults"}, []string{}, "it makes a page of that"},
 }
