@@ -166,6 +166,12 @@ func (w *walk) after(newest []byte) {
 	if _, again := found[w.path]; again || !alone && len(found) > 0 || w.shut && len(w.names) == 0 {
 		return // it has put the same there again, or nobody has seen it before
 	}
+	if id, ok := idOf(w.path); ok && w.written[id] && kindOf(w.path) == file {
+		if content, err := readFile(w.path); err == nil && w.complete(content) { // written into path by another name
+			w.put(content)
+			return
+		}
+	}
 	w.newest, w.taken = nil, true
 	if w.meant != nil && !w.isGone(w.meant) { // it comes into force; those before it are earlier generations at best
 		w.put(w.meant)
