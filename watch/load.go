@@ -322,7 +322,7 @@ func (t *target) save() error {
 	}
 	if private := t.link.Private(); private != nil {
 		names := []string{t.link.PreviousName()}
-		if at, err := t.link.Look(); err == nil && at.Kind == linker.File && at.Info.ID == m.Pristine.ID {
+		if at, err := t.link.Look(); err == nil && at.Kind == linker.File && at.Info.ID == m.Pristine.ID && t.cfg.Publish != config.PublishNone {
 			names = append(names, t.link.PristineName()) // ahead of the exchange the one before bears that name still
 		}
 		for _, name := range names {

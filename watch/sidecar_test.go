@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"relinkd/api"
+	"relinkd/internal/standin"
 	"relinkd/linker"
+	"relinkd/pool"
 )
 
 // With publish = "none" path is the package manager's alone.
@@ -177,4 +179,23 @@ func TestSidecarRestoresBesideAForeignLink(t *testing.T) {
 			t.Errorf("%s is left", c.Name)
 		}
 	}
+}
+
+// What somebody has put where other ways of publishing keep the packaged file is not what was in force: a restore
+// that needs a program has a copy.
+func TestSidecarDoesNotTrustAPristine(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sidecar)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	must(t, standin.Write(s.pristine(), "2"))
+	s.install("3")
+	d.steady("3")
+	must(t, os.Remove(s.path))
+	must(t, os.Symlink(pool.CopyName(name, 1), s.path))
+	if _, err := d.Restore(t.Context(), name, true); err != nil {
+		t.Errorf("restore: %v", err)
+	}
+	s.holds(s.path, "3")
 }

@@ -165,6 +165,9 @@ var actions = map[string]action{
 		}
 		defer os.RemoveAll(from)
 		err := w.copyTree(from, w.bin, n%2 == 1)
+		if n%2 == 1 && w.isGone(content) { // it came while relinkd exchanged path, and was deleted with what relinkd keeps
+			return errors.Join(err, errNothingThere)
+		}
 		if got, rerr := readFile(w.path); rerr == nil && kindOf(w.path) == file && string(got) == string(content) || err == nil {
 			w.put(content)
 		}
