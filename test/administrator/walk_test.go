@@ -137,10 +137,21 @@ func (w *walk) before() {
 		return
 	}
 	w.names, w.shut = w.holders(w.newest)
-	if w.d != nil && !w.taken {
+	if w.taken {
+		return
+	}
+	if w.d != nil {
 		if st, err := w.status(); err == nil {
 			w.sees(st)
 		}
+		return
+	}
+	kept := w.pristine()
+	if w.publish == "none" {
+		kept = w.privateLink()
+	}
+	if content, err := readFile(kept); err == nil && bytes.Equal(content, w.newest) { // before it was killed
+		w.taken, w.inForce = true, w.newest
 	}
 }
 
