@@ -184,6 +184,14 @@ func (w *walk) after(newest []byte) {
 		}
 	}
 	w.newest, w.taken = nil, true
+	if alone && w.inForce != nil && !w.isGone(w.inForce) { // what came later never was
+		w.newest = w.inForce
+		if w.meant == nil && len(found) > 0 {
+			w.meant = newest // what a crash has left of it may come into force
+		}
+		w.tell("  (the step has destroyed %s itself; %s is in force)", versionOf(newest), versionOf(w.newest))
+		return
+	}
 	if w.meant != nil && !w.isGone(w.meant) { // it comes into force; those before it are earlier generations at best
 		w.put(w.meant)
 		w.taken = true
@@ -191,11 +199,7 @@ func (w *walk) after(newest []byte) {
 		w.tell("  (the step has destroyed %s itself; %s was meant)", versionOf(newest), versionOf(w.newest))
 		return
 	}
-	earlier := slices.Clone(w.history)
-	if alone && w.inForce != nil {
-		earlier = append(earlier, w.inForce) // what came later never was
-	}
-	for _, content := range slices.Backward(earlier) {
+	for _, content := range slices.Backward(w.history) {
 		if !bytes.Equal(content, newest) && !w.isGone(content) {
 			w.newest = content
 			break
