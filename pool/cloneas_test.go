@@ -15,10 +15,14 @@ func TestCloneAs(t *testing.T) {
 	onEach(t, func(t *testing.T, x *fixture) {
 		adorn(t, x.path(fstest.Packaged))
 		src := x.source(fstest.Packaged)
-		must(t, CloneAs(t.Context(), src, x.Pool.dir, "imapd_001"))
+		made, err := CloneAs(t.Context(), src, x.Pool.dir, "imapd_001")
+		must(t, err)
+		if now, err := x.Pool.dir.Lstat("imapd_001"); err != nil || now != made {
+			t.Errorf("it is %+v, and was made as %+v (%v)", now, made, err)
+		}
 		x.wantEqual(fstest.Packaged, 1)
 		before := lstat(t, x.copyPath(1))
-		if err := CloneAs(t.Context(), src, x.Pool.dir, "imapd_001"); !fsys.Exist(err) {
+		if _, err := CloneAs(t.Context(), src, x.Pool.dir, "imapd_001"); !fsys.Exist(err) {
 			t.Errorf("error %v, want EEXIST", err)
 		}
 		if now := lstat(t, x.copyPath(1)); now != before {
@@ -38,7 +42,7 @@ func TestCloneAsFailsAtEachCall(t *testing.T) {
 			x.hook.on("clone: reflink", func(string) error { return unix.EOPNOTSUPP })
 		}
 		x.hook.on(label, fails)
-		if err := CloneAs(t.Context(), src, x.Pool.dir, "clone"); !errors.Is(err, unix.EIO) {
+		if _, err := CloneAs(t.Context(), src, x.Pool.dir, "clone"); !errors.Is(err, unix.EIO) {
 			t.Errorf("%s: error %v, want EIO", label, err)
 		}
 		if _, err := os.Lstat(x.path("clone")); !errors.Is(err, os.ErrNotExist) {

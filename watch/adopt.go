@@ -89,7 +89,7 @@ func makeAdopted(ctx context.Context, link *linker.Link, dir, file string, like 
 	if err := link.DropAdopted(); err != nil { // left by a crash
 		return nil, err
 	}
-	if err := pool.CloneAs(ctx, src, link.Private(), link.AdoptName()); err != nil {
+	if _, err := pool.CloneAs(ctx, src, link.Private(), link.AdoptName()); err != nil {
 		return nil, err
 	}
 	adopted, err := link.PrepareAdopted(like)
@@ -185,7 +185,7 @@ func (t *target) keepSource(before *pool.Source) {
 	}
 	private, name := t.link.Private(), t.link.GenerationName(before.SHA256())
 	t.off(func() func() {
-		err := pool.CloneAs(context.Background(), before, private, name)
+		_, err := pool.CloneAs(context.Background(), before, private, name)
 		if fsys.Exist(err) {
 			err = nil
 		}

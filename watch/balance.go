@@ -432,9 +432,6 @@ func (t *target) setPristine(info fsys.Info, from *os.File, keep []string) (*poo
 	if err != nil {
 		return nil, err
 	}
-	src, err := pool.Known(f, t.src.SHA256())
-	if err != nil {
-		f.Close()
-	}
-	return src, err
+	f.Close()
+	return t.openKnown(t.src.Info(), t.src.SHA256())
 }

@@ -486,15 +486,12 @@ func (t *target) renew(ctx context.Context) error {
 	default:
 		t.warn(repair("pristine changed", ""), "%s was changed by somebody: it is kept as %s, and a clone of %s takes its place", t.link.PristineName(), t.link.Private().Join(kept), pool.CopyName(t.base(), n))
 	}
-	if err := pool.CloneAs(ctx, good, t.link.Private(), t.link.PristineName()); err != nil {
-		return err
-	}
-	if f, err = t.link.Private().Open(t.link.PristineName()); err != nil {
-		return err
-	}
-	src, err := pool.Known(f, good.SHA256())
+	made, err := pool.CloneAs(ctx, good, t.link.Private(), t.link.PristineName())
 	if err != nil {
-		f.Close()
+		return err
+	}
+	src, err := t.openKnown(made, good.SHA256())
+	if err != nil {
 		return err
 	}
 	t.drop(t.src)
@@ -505,6 +502,28 @@ func (t *target) renew(ctx context.Context) error {
 	}
 	t.notice = fmt.Sprintf("the pristine was %s by somebody and is a clone of a copy now: restore will put that at path, with a new inode", what)
 	return t.save()
+}
+
+// openKnown opens the pristine as a source of that hash, if it is the very file known and has its content: what bears
+// the name by now may be somebody else's. ErrSuperseded when it is not.
+func (t *target) openKnown(known fsys.Info, sha256 string) (*pool.Source, error) {
+	f, err := t.link.Private().Open(t.link.PristineName())
+	if err != nil {
+		return nil, err
+	}
+	now, err := fsys.Fstat(f)
+	if err == nil && !now.SameContent(known) {
+		err = linker.ErrSuperseded
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	src, err := pool.Known(f, sha256)
+	if err != nil {
+		f.Close()
+	}
+	return src, err
 }
 
 // bypass lets new processes run the packaged file at once, where they go by the private link.

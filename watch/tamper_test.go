@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"relinkd/fsys"
 	"relinkd/internal/faults"
 	"relinkd/internal/fstest"
+	"relinkd/internal/standin"
 )
 
 // byEvents is how soon a copy that somebody has changed must be left: sooner than the loop looks
@@ -268,4 +270,28 @@ func TestTamperingWithThePristine(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Another program comes into the pristine's place just when relinkd has put a clone of a copy there: what is known of
+// the clone is not taken for known of that, by a restart either.
+func TestReplacedWhileThePristineIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	var replaced atomic.Bool
+	s.calls.on("clone: check", func(path string) error {
+		if path == s.pristine() && !replaced.Swap(true) {
+			must(t, standin.Write(s.pristine()+".new", "2"))
+			return os.Rename(s.pristine()+".new", s.pristine())
+		}
+		return nil
+	})
+	must(t, os.Remove(s.pristine()))
+	d.waitFor("a pristine that is a clone", func(st api.TargetStatus) bool { return replaced.Load() && st.State == api.Steady && strings.Contains(st.Reason, "clone of a copy") })
+	d.stop()
+	s.start().steady("1")
+	s.holds(s.pristine(), "1")
+	s.holds(s.pristine()+".drifted", "2")
 }

@@ -404,7 +404,7 @@ func (t *target) prepareRestore(r *api.Report) (made madePristine, err error) {
 	default:
 		made.undo = func() error { return errors.Join(t.link.DropPristine(), drop()) }
 	}
-	if err := pool.CloneAs(context.Background(), src, t.link.Private(), t.link.PristineName()); err != nil {
+	if _, err := pool.CloneAs(context.Background(), src, t.link.Private(), t.link.PristineName()); err != nil {
 		return made, err
 	}
 	made.of = of

@@ -489,7 +489,8 @@ func (w *walk) verdict() (wrong string, underWay bool) {
 		if w.spoiled && w.d.cmd.ProcessState.ExitCode() == 1 {
 			w.tell("  (the daemon does not start for the state directory, which is made anew)")
 			w.spoiled = false
-			if err := errors.Join(os.Chmod(w.state(), 0o700), os.RemoveAll(w.state())); err != nil {
+			_ = os.Chmod(w.state(), 0o700) // it may be a link to nowhere
+			if err := os.RemoveAll(w.state()); err != nil {
 				return err.Error(), false
 			}
 		} else if why := w.refusedThread(); why != "" {
