@@ -244,10 +244,14 @@ func (p *Pool) setAttrs(c Copy, src *Source) error {
 	if err := p.dir.File("attrs: sync", f, unix.Fsync); err != nil {
 		return err
 	}
-	if c.Info, err = fsys.Fstat(f); err != nil {
+	now, err := fsys.Fstat(f)
+	if err != nil {
 		return err
 	}
-	p.Own(c)
+	if now.SameContent(info) { // else somebody has written to it meanwhile, which is to be noticed
+		c.Info = now
+		p.Own(c)
+	}
 	return nil
 }
 

@@ -222,3 +222,17 @@ func TestVerifyMeetsAWriter(t *testing.T) {
 		t.Errorf("Verify = %q, %v", problem, err)
 	}
 }
+
+// Somebody writes to a copy while its attributes are set: what it is then is not taken for what relinkd has made.
+func TestSetAttrsWhileSomebodyWrites(t *testing.T) {
+	x := onScratch(t)
+	x.make(x.makeSource("imapd", "content"), 1, 2)
+	must(t, os.Chmod(x.path("imapd"), 0o700))
+	x.hook.once("attrs: sync", func(path string) error { return os.WriteFile(path, []byte("another content"), 0) })
+	must(t, x.SetAttrs(t.Context(), x.source("imapd")))
+	for n, want := range map[int]bool{1: false, 2: true} {
+		if got := x.intact(n, lstat(t, x.copyPath(n))); got != want {
+			t.Errorf("copy %d is taken for intact: %v", n, got)
+		}
+	}
+}

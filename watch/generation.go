@@ -511,19 +511,16 @@ func (t *target) openKnown(known fsys.Info, sha256 string) (*pool.Source, error)
 	if err != nil {
 		return nil, err
 	}
-	now, err := fsys.Fstat(f)
-	if err == nil && !now.SameContent(known) {
-		err = linker.ErrSuperseded
-	}
+	src, err := pool.Known(f, sha256)
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	src, err := pool.Known(f, sha256)
-	if err != nil {
-		f.Close()
+	if !src.Info().SameContent(known) {
+		src.Close()
+		return nil, linker.ErrSuperseded
 	}
-	return src, err
+	return src, nil
 }
 
 // bypass lets new processes run the packaged file at once, where they go by the private link.

@@ -289,7 +289,9 @@ func TestReplacedWhileThePristineIsMadeAnew(t *testing.T) {
 		return nil
 	})
 	must(t, os.Remove(s.pristine()))
-	d.waitFor("a pristine that is a clone", func(st api.TargetStatus) bool { return replaced.Load() && st.State == api.Steady && strings.Contains(st.Reason, "clone of a copy") })
+	d.waitFor("a pristine that is a clone", func(st api.TargetStatus) bool {
+		return replaced.Load() && st.State == api.Steady && strings.Contains(st.Reason, "clone of a copy")
+	})
 	d.stop()
 	s.start().steady("1")
 	s.holds(s.pristine(), "1")

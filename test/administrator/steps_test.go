@@ -516,7 +516,15 @@ func (w *walk) truncateAt(on string, size int64) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size < size {
 		return nil
 	}
-	return w.truncate(path, size)
+	at := kindOf(path)
+	if err := w.truncate(path, size); err != nil {
+		return err
+	}
+	if content, err := readFile(path); err == nil { // what was added to a program may be cut off
+		w.inPlace(path, at, content)
+		w.replaced(on, content)
+	}
+	return nil
 }
 
 // operator runs a verb that changes no program. Whatever comes of it, it comes to an end.
