@@ -178,10 +178,10 @@ func decideOurs(o observation) decision {
 
 // decideAlias is for a symbolic link that leads to the private link, or to something beside it, and that
 // relinkd did not make: a configuration tool's, or one in another spelling. It executes, as ours does, but
-// no file is behind it: it is exchanged for ours.
+// no file is behind it: it is exchanged for ours. Where it leads to nothing there is none of ours to exchange it for.
 func decideAlias(o observation) decision {
 	d := decideOurs(o)
-	if d.step == stepNone || d.step == stepRefit || d.step == stepAccess {
+	if d.step == stepNone && o.complete || d.step == stepRefit || d.step == stepAccess {
 		return decision{step: stepReclaim, state: api.Steady, reason: fmt.Sprintf("somebody linked path to %s", o.view.Path.Text)}
 	}
 	return d

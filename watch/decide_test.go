@@ -33,6 +33,8 @@ func TestDecide(t *testing.T) {
 		step step
 		want api.State
 	}{
+		{"a link to where nothing of ours is left", observation{publish: symlink, view: at(linker.Alias)}, stepNone, api.Degraded},
+		{"a link of somebody's to the private link", observation{publish: symlink, view: at(linker.Alias, pristine), had: true, complete: true, sameGen: true, fits: true}, stepReclaim, api.Steady},
 		{"what a crash left comes first", observation{publish: symlink, view: at(linker.File), repair: linker.GiveBack}, stepRecover, api.Starting},
 
 		{"gone: never ours", observation{publish: symlink, view: at(linker.Nothing)}, stepNone, api.Absent},
@@ -137,7 +139,7 @@ func TestDecideAlways(t *testing.T) {
 		func(o *observation) { o.attributes, o.spreadFrom = "user.x", spreadPristine },
 		func(o *observation) { o.unable = errors.New("it does not execute") },
 	}
-	for kind := linker.Nothing; kind <= linker.Other; kind++ {
+	for kind := linker.Nothing; kind <= linker.Alias; kind++ {
 		for _, publish := range []config.Publish{config.PublishLauncher, config.PublishNone} { // a symbolic link is as good as a launcher
 			for set := range 1 << len(flags) {
 				o := observation{publish: publish, view: at(kind)}
@@ -157,6 +159,7 @@ func TestDecideAlways(t *testing.T) {
 // rule names the rule that a decision breaks.
 func rule(o observation, d decision) string {
 	kind, none := o.view.Path.Kind, o.publish == config.PublishNone
+	ours := kind == linker.Ours || kind == linker.Alias
 	only := func(s step, is bool) string {
 		if d.step == s && !is {
 			return fmt.Sprintf("step %d has no place here", s)
@@ -166,18 +169,18 @@ func rule(o observation, d decision) string {
 	for _, broken := range []string{
 		only(stepMakeFrom, kind == linker.File && o.refused == nil && o.unwhole == nil),
 		only(stepPutBack, kind == linker.Nothing && !none && o.had),
-		only(stepReclaim, kind == linker.PoolLink && !none && o.had),
+		only(stepReclaim, !none && (kind == linker.PoolLink && o.had || kind == linker.Alias && o.complete)),
 		only(stepTakeOver, kind == linker.PoolLink && !none),
-		only(stepUnpublish, kind == linker.Ours && none),
+		only(stepUnpublish, ours && none),
 		only(stepRefit, kind == linker.Ours && !none && !o.fits && o.had),
 		only(stepAccess, kind == linker.Ours && !none && o.fits && o.changed),
-		only(stepUnwind, kind == linker.Ours && o.view.Previous.Kind == linker.File),
-		only(stepRemake, (kind == linker.Ours || kind == linker.Nothing && !o.had) && o.view.Pristine.Kind == linker.File),
+		only(stepUnwind, ours && o.view.Previous.Kind == linker.File),
+		only(stepRemake, (ours || kind == linker.Nothing && !o.had) && o.view.Pristine.Kind == linker.File),
 		only(stepLead, o.spare > 0),
-		only(stepRenew, kind == linker.Ours && !none && (o.spoiled || o.had && o.view.Pristine.Kind != linker.File) && o.spare > 0),
-		only(stepSpread, kind == linker.Ours && !none && o.spreadFrom != spreadNothing && o.fits && o.had),
+		only(stepRenew, ours && !none && (o.spoiled || o.had && o.view.Pristine.Kind != linker.File) && o.spare > 0),
+		only(stepSpread, ours && !none && o.spreadFrom != spreadNothing && o.fits && o.had),
 		only(stepMend, o.strayed || o.shut != ""),
-		only(stepStandDown, kind == linker.Nothing || kind == linker.Ours && o.removed != ""),
+		only(stepStandDown, kind == linker.Nothing || ours && o.removed != ""),
 	} {
 		if broken != "" {
 			return broken
@@ -194,7 +197,7 @@ func rule(o observation, d decision) string {
 		return "the private link stays as somebody has made it"
 	case o.unable != nil && d.step == stepNone && d.state == api.Steady:
 		return "steady, and it does not execute"
-	case d.state == api.Steady && kind != linker.Ours && kind != linker.File && d.step != stepReclaim:
+	case d.state == api.Steady && kind != linker.Ours && kind != linker.File && d.step == stepNone:
 		return "steady, but path leads to nothing of ours"
 	case d.step == stepWait && d.again <= 0:
 		return "it waits for no time"

@@ -217,3 +217,21 @@ func TestUnmountedAndMounted(t *testing.T) {
 	faults.Record(t, faults.Row{What: "steady", Injected: "the install directory unmounted, and mounted again", Times: 1,
 		Survived: "the status says that nothing is there, and all is managed again when it is"})
 }
+
+// A link to the private link, by another spelling, with nothing of ours behind it: a start and a running daemon say so,
+// and the program comes into force when it comes.
+func TestLinkToWhatIsGone(t *testing.T) {
+	t.Parallel()
+	for _, publish := range ways {
+		t.Run(string(publish), func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, func(c *config.Target) { c.Publish = publish })
+			must(t, os.Symlink(s.privateLink(), s.path))
+			d := s.launch()
+			d.waitFor("degraded or absent", func(st api.TargetStatus) bool { return st.State == api.Degraded && st.Reason != "" })
+			must(t, os.Remove(s.path))
+			s.install("1")
+			d.steady("1")
+		})
+	}
+}
