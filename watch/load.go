@@ -149,10 +149,32 @@ func (t *target) source(dir *fsys.Dir, name string, m *pool.Manifest) (*pool.Sou
 
 // wasWritten reports whether the pristine has another content than the copies that stand just as the manifest
 // says: it was written to, or another file was put in its place. Where an upgrade was made, or taken back, the
-// previous one and it have changed places.
+// previous one and it have changed places, and the copies may be those that the manifest says were staged.
 func (t *target) wasWritten(pristine *pool.Source, m *pool.Manifest, v linker.View) bool {
-	swapped := v.Previous.Info.ID == m.Pristine.ID || !m.Previous.IsZero() && pristine.Info().ID == m.Previous
-	return m.SHA256 != "" && pristine.SHA256() != m.SHA256 && !swapped && pristine.Info().ID != t.recovered && t.knownCopy(m) != 0
+	if m.SHA256 == "" || pristine.SHA256() == m.SHA256 || pristine.Info().ID == t.recovered {
+		return false
+	}
+	if v.Previous.Info.ID == m.Pristine.ID || !m.Previous.IsZero() && pristine.Info().ID == m.Previous {
+		return t.differsFromStaged(pristine, m)
+	}
+	return t.knownCopy(m) != 0
+}
+
+// differsFromStaged reports whether a copy of the generation that was about to come into force when the manifest was
+// saved stands untouched, and has another content than the pristine.
+func (t *target) differsFromStaged(pristine *pool.Source, m *pool.Manifest) bool {
+	for n, staged := range m.Staged {
+		if now, err := t.link.Dir().Lstat(pool.CopyName(t.base(), n)); err != nil || !now.SameContent(staged) {
+			continue
+		}
+		src, err := t.copySource(n)
+		if err != nil {
+			continue
+		}
+		defer src.Close()
+		return src.SHA256() != pristine.SHA256()
+	}
+	return false
 }
 
 // recover mends what a crash or a failed call has left. The pristine may be another file then.

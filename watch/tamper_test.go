@@ -297,3 +297,35 @@ func TestReplacedWhileThePristineIsMadeAnew(t *testing.T) {
 	s.holds(s.pristine(), "1")
 	s.holds(s.pristine()+".drifted", "2")
 }
+
+// The manifest is of no use, and the one that was made durable is of just before the upgrade; somebody has written to
+// the pristine meanwhile. The copies tell what is in force.
+func TestPristineWrittenToAndManifestLost(t *testing.T) {
+	t.Parallel()
+	for _, publish := range []config.Publish{config.PublishSymlink, config.PublishLauncher} {
+		t.Run(string(publish), func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, func(c *config.Target) { c.Publish = publish })
+			s.install("1")
+			d := s.start()
+			d.steady("1")
+			s.install("2")
+			d.steady("2")
+			d.stop()
+			cfg, err := s.load()
+			must(t, err)
+			for _, path := range []string{filepath.Join(cfg.State.Dir, name+".json"), s.pristine()} {
+				f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+				must(t, err)
+				_, err = f.WriteString("+")
+				must(t, errors.Join(err, f.Close()))
+			}
+			d = s.start()
+			d.steady("2")
+			s.holds(s.pristine(), "2")
+			if lstat(t, s.pristine()+".drifted").ID.IsZero() {
+				t.Error("what somebody has written is not kept")
+			}
+		})
+	}
+}
