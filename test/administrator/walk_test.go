@@ -207,6 +207,8 @@ func (w *walk) after(newest []byte) {
 	}
 	if w.newest != nil && len(found) > 0 {
 		w.meant = newest // what a crash has left of it may come into force
+	} else if content, err := readFile(w.pristine()); err == nil && w.meant == nil && w.complete(content) {
+		w.meant = content // somebody has put it there once, and nothing newer is left
 	}
 	w.tell("  (the step has destroyed %s itself; the newest is %s now)", versionOf(newest), versionOf(w.newest))
 }
