@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"relinkd/internal/standin"
 	"relinkd/linker/launcher"
 )
 
@@ -58,6 +59,9 @@ func newSite(program, root, own, publish string) (*site, error) {
 	if err := os.Symlink("bin", s.beside("alias")); err != nil { // the directory has another spelling
 		return nil, err
 	}
+	if err := standin.Write(s.other(), "another program"); err != nil {
+		return nil, err
+	}
 	return s, s.configure()
 }
 
@@ -83,6 +87,7 @@ format = "json"
 }
 
 func (s *site) beside(n string) string  { return filepath.Join(s.root, n) }
+func (s *site) other() string           { return s.beside("other") } // a program that has nothing to do with it, for a link to lead to: many steps write through links
 func (s *site) config() string          { return filepath.Join(s.own, "relinkd.toml") }
 func (s *site) socket() string          { return filepath.Join(s.own, "s") }
 func (s *site) state() string           { return filepath.Join(s.own, "state") }

@@ -102,7 +102,7 @@ func (w *walk) inPlace(path string, at kind, content []byte) {
 	}
 }
 
-var texts = []string{".relinkd/imapd", "%bin/.relinkd/imapd", "imapd_002", "%alias/imapd_003", "%alias/.relinkd/imapd", "nowhere", "/bin/true",
+var texts = []string{".relinkd/imapd", "%bin/.relinkd/imapd", "imapd_002", "%alias/imapd_003", "%alias/.relinkd/imapd", "nowhere", "%other",
 	"./imapd_001", "../bin/imapd_002", "imapd"}
 
 var modes = []uint32{0o755, 0o700, 0o644, 0o555, 0o4755, 0o777, 0o000, 0o750}
@@ -326,7 +326,7 @@ var actions = map[string]action{
 		if kindOf(path) == other {
 			return nil
 		}
-		text := strings.NewReplacer("%bin", w.bin, "%alias", w.beside("alias")).Replace(texts[n%len(texts)])
+		text := strings.NewReplacer("%bin", w.bin, "%alias", w.beside("alias"), "%other", w.other()).Replace(texts[n%len(texts)])
 		if on != "path" && n%3 == 0 {
 			text = "../imapd_003"
 		}
