@@ -184,6 +184,11 @@ func (w *walk) after(newest []byte) {
 		}
 	}
 	w.newest, w.taken = nil, true
+	defer func() { // path may lead to a program of somebody's, and then that may be meant
+		if content, err := readFile(w.path); err == nil && kindOf(w.path) == link && w.complete(content) {
+			w.meant = content
+		}
+	}()
 	if alone && w.inForce != nil && !w.isGone(w.inForce) { // what came later never was
 		w.newest = w.inForce
 		if w.meant == nil && len(found) > 0 {
@@ -604,6 +609,7 @@ func (w *walk) restore(args ...string) (wrong string) {
 		if !bytes.Equal(content, w.newest) { // what was meant stands at path: the other may go
 			w.put(content)
 		}
+		w.meant = nil
 	}
 	if !ours {
 		return ""
