@@ -587,6 +587,7 @@ func (w *walk) settle() string {
 // restore restores, and checks what that has come to.
 func (w *walk) restore(args ...string) (wrong string) {
 	wasReleased, ours := kindOf(w.released()) != nothing, kindOf(w.privateDir()) != nothing
+	before := describe(w.path)
 	code, out, err := w.verb(append([]string{"restore", name}, args...)...)
 	w.tell("  restore: %d %q", code, out)
 	if err != nil {
@@ -598,6 +599,12 @@ func (w *walk) restore(args ...string) (wrong string) {
 		}
 		if !wasReleased && kindOf(w.released()) != nothing {
 			return "restore has failed, and the target is released all the same"
+		}
+		return ""
+	}
+	if wasReleased && strings.Contains(out, "was not managed") { // what stands at path is the administrator's own
+		if now := describe(w.path); now != before {
+			return fmt.Sprintf("restore had nothing to restore, and path was %s and is %s", before, now)
 		}
 		return ""
 	}
