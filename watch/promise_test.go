@@ -1,12 +1,18 @@
 package watch
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"relinkd/api"
 	"relinkd/config"
+	"relinkd/fsys"
+	"relinkd/pool"
+	"relinkd/watch/proctable"
 )
 
 // A promise that is lost is told of once, and once that it holds again, however often it comes and goes.
@@ -73,4 +79,52 @@ func TestPromiseIsTold(t *testing.T) {
 	}
 	said(t, []string{s.log.String()}, `the threshold of 1000 is not promised: why`)
 	said(t, []string{s.log.String()}, "the threshold of 1000 is promised again")
+}
+
+// What a decision promises, and why it does not.
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	w, err := New(s.cfg, s.options())
+	must(t, err)
+	defer w.Close()
+	proc := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(proc, "1"), 0o755))
+	kernel, err := proctable.NewPlay(proctable.Options{Proc: proc, Interval: time.Minute, Events: proctable.EventsAuto})
+	must(t, err)
+	defer kernel.Close()
+	deaf := w.table
+	defer func() { w.table = deaf }()
+	for _, c := range []struct {
+		name     string
+		decision pool.Decision
+		deaf     bool // the kernel tells of nothing
+		rotation config.Rotation
+		want     string // the beginning of why it is not promised; "" where it is
+	}{
+		{"it holds", pool.Decision{Holds: true, Unseen: 5}, false, config.RotationAdaptive, ""},
+		{"nobody tells of every process", pool.Decision{Holds: true, Unseen: 5}, true, config.RotationAdaptive, "the kernel does not tell of every process"},
+		{"no room", pool.Decision{Unseen: 5}, false, config.RotationAdaptive, "no copy has room for the 5 processes that may start before relinkd acts"},
+		{"no room, and none to come", pool.Decision{Unseen: 5, Saturated: true}, false, config.RotationAdaptive, "no copy has room for the 5 processes that may start before relinkd acts, and no more copies"},
+		{"too fast", pool.Decision{Unseen: 1000}, false, config.RotationAdaptive, "up to 1000 processes may start before relinkd acts"},
+		{"by the clock", pool.Decision{Holds: true}, false, config.RotationInterval, `rotation is "interval"`},
+	} {
+		w.table = kernel.Table
+		if c.deaf {
+			w.table = deaf
+		}
+		x := newTarget(w, s.cfg.Targets[0])
+		x.cfg.Rotation = c.rotation
+		x.follower.Set([]fsys.ID{{Dev: 1, Ino: 1}})
+		if !c.deaf {
+			must(t, kernel.Step(func(read func()) { read() }))
+		}
+		now := time.Now()
+		x.judge(c.decision, now)
+		p := x.promise
+		if !strings.HasPrefix(p.broken, c.want) || (p.broken == "") != (c.want == "") || p.last.Equal(now) != (c.want != "") || p.unseen != c.decision.Unseen {
+			t.Errorf("%s: %+v, want %q", c.name, p, c.want)
+		}
+		x.follower.Close()
+	}
 }
