@@ -385,7 +385,10 @@ func (t *target) prepareRestore(r *api.Report) (made madePristine, err error) {
 	if at, lerr := t.link.Look(); lerr != nil || at.Kind == linker.File {
 		return made, lerr // it stays
 	}
-	src, of := t.standIn()
+	src, of, unfit := t.standIn()
+	if unfit != nil {
+		return made, fmt.Errorf("what was in force is left in copies alone, and they are not fit to be put back: %w", unfit)
+	}
 	if src == nil && err == nil {
 		r.Warnings = append(r.Warnings, "somebody has written to the packaged file, and no copy of what it was is left")
 		return made, nil
@@ -416,9 +419,10 @@ func (t *target) prepareRestore(r *api.Report) (made madePristine, err error) {
 	return made, nil
 }
 
-// standIn is what can stand in for a pristine that is gone: a copy, best the one that processes execute;
-// else what was in force before. nil when there is nothing. Close it.
-func (t *target) standIn() (src *pool.Source, of string) {
+// standIn returns what can stand in for a pristine that is gone: a copy, best the one that processes execute; else what
+// was in force before. nil when there is nothing. Close it. Where copies have what is in force, and others have changed
+// them so that none can stand in, nothing older does: unfit tells why.
+func (t *target) standIn() (src *pool.Source, of string, unfit error) {
 	m, err := t.manifest()
 	if err != nil {
 		m = &pool.Manifest{}
@@ -431,15 +435,21 @@ func (t *target) standIn() (src *pool.Source, of string) {
 	for _, sure := range []bool{true, false} { // first those that are known to be copies
 		for i, n := range numbers {
 			name := pool.CopyName(t.base(), n)
-			src := t.completeSource(dir, name)
+			src, err := t.completeSource(dir, name)
 			switch {
-			case src == nil:
+			case err != nil:
+				if unfit == nil && t.hasInForce(n, m) {
+					unfit = err
+				}
 			case !sure, i == 0 && len(numbers) > len(t.existing()), m.SHA256 != "" && src.SHA256() == m.SHA256, t.src != nil && src.SHA256() == t.src.SHA256():
-				return src, name
+				return src, name, nil
 			default:
 				src.Close()
 			}
 		}
+	}
+	if unfit != nil {
+		return nil, "", unfit
 	}
 	names := []string{t.link.PreviousName()}
 	if generations, err := t.link.Generations(); err == nil {
@@ -448,26 +458,38 @@ func (t *target) standIn() (src *pool.Source, of string) {
 		}
 	}
 	for _, name := range names {
-		if src := t.completeSource(private, name); src != nil {
-			return src, name
+		if src, err := t.completeSource(private, name); err == nil {
+			return src, name, nil
 		}
 	}
-	return nil, ""
+	return nil, "", nil
 }
 
-// completeSource reads a file that can be a source; nil when it cannot.
-func (t *target) completeSource(dir *fsys.Dir, name string) *pool.Source {
+// hasInForce reports whether copy n has the content which the manifest says is in force.
+func (t *target) hasInForce(n int, m *pool.Manifest) bool {
+	src, err := t.copySource(n)
+	if err != nil {
+		return false
+	}
+	defer src.Close()
+	return m.SHA256 != "" && src.SHA256() == m.SHA256
+}
+
+// completeSource reads a file that can be a source. The error says why it cannot.
+func (t *target) completeSource(dir *fsys.Dir, name string) (*pool.Source, error) {
 	f, err := dir.Open(name)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	if err := install.Complete(f, t.dirPath()); err == nil {
-		if src, err := pool.ReadSource(context.Background(), f); err == nil {
-			return src
+	err = install.Complete(f, t.dirPath())
+	if err == nil {
+		var src *pool.Source
+		if src, err = pool.ReadSource(context.Background(), f); err == nil {
+			return src, nil
 		}
 	}
 	f.Close()
-	return nil
+	return nil, err
 }
 
 // rotateBy moves the private link by an operator's word: to copy number to, or with 0 to the least

@@ -422,3 +422,35 @@ func rested(t testing.TB, path string) {
 		eventually(t, path+" has rested", func() bool { return time.Since(time.Unix(0, info.Ctime)) > 60*time.Millisecond })
 	}
 }
+
+// What was in force is left in copies alone, which others have made unfit: a restore puts nothing older back, and keeps
+// them.
+func TestRestoreKeepsUnfitCopies(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.install("1")
+	d := s.start()
+	d.steady("1")
+	s.install("2")
+	copies := d.steady("2").Copies
+	d.stop()
+	must(t, os.WriteFile(s.pristine(), []byte("written to"), 0o755))
+	mode := func(perm os.FileMode) {
+		for _, c := range copies {
+			must(t, os.Chmod(s.copy(c.Number), perm))
+		}
+	}
+	mode(0o777)
+	w := s.offline()
+	if _, err := w.Restore(t.Context(), name, true); err == nil || !strings.Contains(err.Error(), "not fit to be put back") {
+		t.Errorf("restore: %v", err)
+	}
+	for _, c := range copies {
+		s.holds(s.copy(c.Number), "2")
+	}
+	mode(0o755)
+	if _, err := w.Restore(t.Context(), name, true); err != nil {
+		t.Errorf("restore: %v", err)
+	}
+	s.holds(s.path, "2")
+}
