@@ -154,15 +154,16 @@ func (t *target) wasWritten(pristine *pool.Source, m *pool.Manifest, v linker.Vi
 	if m.SHA256 == "" || pristine.SHA256() == m.SHA256 || pristine.Info().ID == t.recovered {
 		return false
 	}
-	if v.Previous.Info.ID == m.Pristine.ID || !m.Previous.IsZero() && pristine.Info().ID == m.Previous {
-		return t.differsFromStaged(pristine, m)
+	if staged := t.stagedContent(m); staged != "" {
+		return pristine.SHA256() != staged
 	}
-	return t.knownCopy(m) != 0
+	swapped := v.Previous.Info.ID == m.Pristine.ID || !m.Previous.IsZero() && pristine.Info().ID == m.Previous
+	return !swapped && t.knownCopy(m) != 0
 }
 
-// differsFromStaged reports whether a copy of the generation that was about to come into force when the manifest was
-// saved stands untouched, and has another content than the pristine.
-func (t *target) differsFromStaged(pristine *pool.Source, m *pool.Manifest) bool {
+// stagedContent returns the hash of a copy that stands untouched, of the generation that was about to come into force
+// when the manifest was saved; "" where there is none.
+func (t *target) stagedContent(m *pool.Manifest) string {
 	for n, staged := range m.Staged {
 		if now, err := t.link.Dir().Lstat(pool.CopyName(t.base(), n)); err != nil || !now.SameContent(staged) {
 			continue
@@ -172,9 +173,9 @@ func (t *target) differsFromStaged(pristine *pool.Source, m *pool.Manifest) bool
 			continue
 		}
 		defer src.Close()
-		return src.SHA256() != pristine.SHA256()
+		return src.SHA256()
 	}
-	return false
+	return ""
 }
 
 // recover mends what a crash or a failed call has left. The pristine may be another file then.

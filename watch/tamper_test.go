@@ -312,6 +312,11 @@ func TestPristineWrittenToAndManifestLost(t *testing.T) {
 			s.install("2")
 			d.steady("2")
 			d.stop()
+			if publish == config.PublishLauncher { // as when it is sure that the upgrade is not taken back
+				if err := os.Rename(s.previous(), s.private(name+".generation-"+sha("1"))); err != nil && !os.IsNotExist(err) {
+					t.Fatal(err)
+				}
+			}
 			cfg, err := s.load()
 			must(t, err)
 			for _, path := range []string{filepath.Join(cfg.State.Dir, name+".json"), s.pristine()} {
