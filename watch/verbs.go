@@ -421,7 +421,7 @@ func (t *target) prepareRestore(r *api.Report) (made madePristine, err error) {
 
 // standIn returns what can stand in for a pristine that is gone: a copy, best the one that processes execute; else what
 // was in force before. nil when there is nothing. Close it. Where copies have what is in force, and others have changed
-// them so that none can stand in, nothing older does: unfit tells why.
+// them so that none can stand in, nothing else does: unfit tells why.
 func (t *target) standIn() (src *pool.Source, of string, unfit error) {
 	m, err := t.manifest()
 	if err != nil {
@@ -438,18 +438,17 @@ func (t *target) standIn() (src *pool.Source, of string, unfit error) {
 			src, err := t.completeSource(dir, name)
 			switch {
 			case err != nil:
-				if unfit == nil && t.hasInForce(n, m) {
-					unfit = err
-				}
 			case !sure, i == 0 && len(numbers) > len(t.existing()), m.SHA256 != "" && src.SHA256() == m.SHA256, t.src != nil && src.SHA256() == t.src.SHA256():
 				return src, name, nil
 			default:
 				src.Close()
 			}
 		}
-	}
-	if unfit != nil {
-		return nil, "", unfit
+		if n := t.knownCopy(m); sure && n != 0 { // it would have been found above, were it fit
+			name := pool.CopyName(t.base(), n)
+			src, err := t.completeSource(dir, name)
+			return src, name, err
+		}
 	}
 	names := []string{t.link.PreviousName()}
 	if generations, err := t.link.Generations(); err == nil {
@@ -463,16 +462,6 @@ func (t *target) standIn() (src *pool.Source, of string, unfit error) {
 		}
 	}
 	return nil, "", nil
-}
-
-// hasInForce reports whether copy n has the content which the manifest says is in force.
-func (t *target) hasInForce(n int, m *pool.Manifest) bool {
-	src, err := t.copySource(n)
-	if err != nil {
-		return false
-	}
-	defer src.Close()
-	return m.SHA256 != "" && src.SHA256() == m.SHA256
 }
 
 // completeSource reads a file that can be a source. The error says why it cannot.

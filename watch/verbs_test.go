@@ -440,13 +440,18 @@ func TestRestoreKeepsUnfitCopies(t *testing.T) {
 			must(t, os.Chmod(s.copy(c.Number), perm))
 		}
 	}
+	other := copies[len(copies)-1].Number
+	must(t, standin.Write(s.copy(other), "3")) // complete, and not what was in force
 	mode(0o777)
+	must(t, os.Chmod(s.copy(other), 0o755))
 	w := s.offline()
 	if _, err := w.Restore(t.Context(), name, true); err == nil || !strings.Contains(err.Error(), "not fit to be put back") {
 		t.Errorf("restore: %v", err)
 	}
 	for _, c := range copies {
-		s.holds(s.copy(c.Number), "2")
+		if c.Number != other {
+			s.holds(s.copy(c.Number), "2")
+		}
 	}
 	mode(0o755)
 	if _, err := w.Restore(t.Context(), name, true); err != nil {

@@ -59,7 +59,7 @@ func mutate(match string, list bool) (survivors int, err error) {
 		}
 	}
 	if !list {
-		fmt.Printf("%d mutations, %d survive\n", tried, survivors)
+		fmt.Printf("%d tried, %d survive\n", tried, survivors)
 	}
 	return survivors, nil
 }
