@@ -109,8 +109,7 @@ func makeAdopted(ctx context.Context, link *linker.Link, dir, file string, like 
 // promote ends an adoption: the copies are made, and what they were made from becomes the pristine.
 func (t *target) promote(j *job, before, src *pool.Source) error {
 	if err := t.link.Promote(before.SHA256(), src.SHA256()); err != nil {
-		info, lerr := t.link.Private().Lstat(t.link.PristineName())
-		if lerr != nil || info.ID != src.Info().ID {
+		if !t.isPristine(src) {
 			return err
 		}
 		t.wrong(zerolog.WarnLevel, advise(err), "it is in force, and a power cut might undo that")
